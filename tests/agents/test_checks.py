@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from lipwire.agents.checks import check_style
-from lipwire.agents.config import Llm, McpServer, Tool
+from lipwire.agents.checks import check_mcp, check_style, check_tools
+from lipwire.agents.config import Llm, Tool
+from lipwire.agents.options import McpServer, ToolServer
 from lipwire.errors import InvalidArgument
 
 
@@ -22,3 +25,37 @@ def test_what_a_style_cannot_do_is_refused_in_words() -> None:
     ):
         with pytest.raises(InvalidArgument, match=message):
             check_style(bad, tools)
+
+
+@pytest.mark.parametrize(
+    ("server", "message"),
+    [
+        ({"url": "https://{{args.x}}/"}, "llm.tools: f: server has .* where its host is"),
+        ({"headers": {"X": "a {{tool_call_id}}"}}, "llm.tools: f: server X: has .* beside other text"),
+        ({"headers": {"Content-Length": "3"}}, "Content-Length, which is not to be said"),
+        ({"headers": {"Content-Type": "text/xml"}}, "Content-Type, which is not to be said"),
+        ({"method": "GET", "body": {}}, "server.body: a GET has none"),
+        ({"body": {"a": "{{args.y}}"}}, "server.body a: has .*no argument"),
+    ],
+)
+def test_a_tool_whose_server_cannot_be_called_is_refused(server: dict[str, Any], message: str) -> None:
+    parameters = {"type": "object", "properties": {"x": {"type": "string"}}}
+    good: dict[str, Any] = {
+        "url": "https://a.example/{{args.x}}",
+        "headers": {"content-type": "application/json; charset=utf-8"},
+    }
+    check_tools([Tool(name="f", parameters=parameters, server=ToolServer(**good)), Tool(name="g")], {})
+    with pytest.raises(InvalidArgument, match=message):
+        check_tools(
+            [Tool(name="f", parameters=parameters, server=ToolServer(**{"url": "https://a.example", **server}))], {}
+        )
+
+
+def test_mcp_servers() -> None:
+    check_mcp(
+        [McpServer(name="a", endpoint="x", headers={"Authorization": "Bearer x"}), McpServer(name="b", endpoint="x")]
+    )
+    with pytest.raises(InvalidArgument, match=r"llm\.mcp_servers: two have the name 'a'"):
+        check_mcp([McpServer(name="a", endpoint="x"), McpServer(name="a", endpoint="y")])
+    with pytest.raises(InvalidArgument, match=r"llm\.mcp_servers: a: headers has Host"):
+        check_mcp([McpServer(name="a", endpoint="x", headers={"Host": "y"})])

@@ -11,7 +11,7 @@ from ..agents.agent import Agent
 from ..agents.brains import make_brain
 from ..agents.brains.base import Brain, Services
 from ..agents.brains.guide import greeting_in
-from ..agents.checks import check_style
+from ..agents.checks import check_mcp, check_style, check_tools
 from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
@@ -160,6 +160,8 @@ class AgentSetup:
             agent.llm.style, agent.llm.custom = "openai", False  # which the server's own is
         if agent.brain == "cascade":
             check_style(agent.llm, agent.tools)
+        check_tools(agent.tools, agent.llm.template_variables)
+        check_mcp(agent.llm.mcp_servers)
         if agent.brain == "guide" and agent.llm.greeting_message is None:
             agent.llm.greeting_message = greeting_in(agent.language)
         services = self.services(agent)

@@ -31,6 +31,7 @@ def make_brain(config: AgentConfig, services: Services) -> Brain:
             services.realtime_model or REALTIME,
             services.openai_api_key,
             tts=lambda config: make_tts(config, services),
+            outward=services.outward,
         )
     if config.brain in ("cascade", "guide"):
         from ..speech.sentences import SentenceSplitter

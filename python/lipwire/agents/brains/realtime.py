@@ -26,6 +26,7 @@ from websockets.exceptions import ConnectionClosed
 
 from ..._core import Resampler
 from ...errors import BadState, BufferFull, LipwireError
+from ...outward import Outward
 from ..config import AgentConfig
 from ..describe import openai_voice
 from ..face_tags import plain as without_tags
@@ -54,7 +55,7 @@ from .calls import read_arguments, valid_arguments
 from .completion import MAX_TEXT
 from .generation import Generation
 from .items import Items
-from .tools import Caller, Toolbox
+from .tools import Caller
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -149,6 +150,7 @@ class RealtimeBrain:
     Args:
         tts: makes the text to speech for answers that the service gives in text alone; None = these are only told.
             Raises LipwireError where there is none.
+        outward: where the URLs of requests may lead; None = anywhere.
     """
 
     def __init__(
@@ -159,12 +161,20 @@ class RealtimeBrain:
         api_key: str | None,
         *,
         tts: Callable[[AgentConfig], Tts] | None = None,
+        outward: Outward | None = None,
     ) -> None:
         self._config = structs.replace(config, llm=copy(config.llm), turn_detection=copy(config.turn_detection))
         self._url = with_model(url, model)
         self._key = api_key
         self._headers = credentials(url, api_key)
-        self._caller = Caller(config.tools, lambda event: self._emit(event))
+        self._caller = Caller(
+            config.tools,
+            lambda event: self._emit(event),
+            servers=config.llm.mcp_servers,
+            outward=outward,
+            variables=config.llm.template_variables,
+            changed=self._send_session,
+        )
         self._tts = tts
         self._context = Items(config.llm.max_history)
         self._mixer = UserMixer()
@@ -216,6 +226,7 @@ class RealtimeBrain:
         ws = await self._connect()
         self._begin(ws)
         self._main = self._spawn(self._run(ws))
+        self._caller.start()
 
     async def close(self) -> None:
         self._closed = True
@@ -226,6 +237,7 @@ class RealtimeBrain:
         if self._ws is not None:  # its task had not begun
             await self._ws.close()
             self._ws = None
+        await self._caller.close()
 
     async def _connect(self) -> ClientConnection:
         """Raises ServiceError."""
@@ -418,6 +430,7 @@ class RealtimeBrain:
         respond: bool = True,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
+        self._caller.start()
         self._context.add(role, text)
         self._add_item(role, text)
         if respond:
@@ -443,7 +456,7 @@ class RealtimeBrain:
         apply(self._config, changes)
         self._context.limit = self._config.llm.max_history
         if "tools" in changes:
-            self._caller.toolbox = Toolbox(self._config.tools)
+            self._caller.replace(self._config.tools)
         if any(not name.startswith("llm.") for name in changes):
             self._send_session()
 
@@ -653,6 +666,7 @@ class RealtimeBrain:
             self._finish(asked, "failed")
 
     def _on_input_audio_buffer_speech_started(self, event: dict[str, Any]) -> None:
+        self._caller.start()
         self._speaking = True
         now = time.monotonic_ns()
         ago_ms = self._sent_ms - event["audio_start_ms"] - self._config.turn_detection.prefix_padding_ms
