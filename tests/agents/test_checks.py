@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from lipwire.agents.checks import check_mcp, check_style, check_tools
+from lipwire.agents.checks import check_mcp, check_realtime, check_style, check_tools
 from lipwire.agents.config import Llm, Tool
-from lipwire.agents.options import McpServer, ToolServer
+from lipwire.agents.options import McpServer, Realtime, ToolServer
 from lipwire.errors import InvalidArgument
 
 
@@ -59,3 +59,20 @@ def test_mcp_servers() -> None:
         check_mcp([McpServer(name="a", endpoint="x"), McpServer(name="a", endpoint="y")])
     with pytest.raises(InvalidArgument, match=r"llm\.mcp_servers: a: headers has Host"):
         check_mcp([McpServer(name="a", endpoint="x", headers={"Host": "y"})])
+
+
+@pytest.mark.parametrize(
+    ("theirs", "message"),
+    [
+        ({"params": {"temperature": 0.5}}, "mllm.params.temperature: OpenAI Realtime has none"),
+        ({"params": {"tools": []}}, "mllm.params.tools: functions are mllm.tools"),
+        ({"params": {"output_audio_format": "g711_ulaw"}}, "mllm.params.output_audio_format: the sound is PCM"),
+        ({"turn_detection": {"type": "none"}}, "must be server_vad or semantic_vad, got 'none'"),
+    ],
+)
+def test_what_a_realtime_model_cannot_do_is_refused(theirs: dict[str, Any], message: str) -> None:
+    check_realtime(Realtime())
+    params = {"input_audio_format": "pcm16", "temperature": 0.5}
+    check_realtime(Realtime(url="wss://own.example/", params=params, turn_detection={"type": "semantic_vad"}))
+    with pytest.raises(InvalidArgument, match=message):
+        check_realtime(Realtime(**theirs))

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from ..errors import InvalidArgument
 from .config import Llm, Tool
-from .headers import check_headers
-from .options import McpServer
+from .headers import check_headers, is_openai
+from .options import McpServer, Realtime
 from .templates import check_body, check_headers_of, check_url
 
 
@@ -68,3 +68,22 @@ def check_mcp(servers: Sequence[McpServer]) -> None:
             check_headers(server.headers)
         except InvalidArgument as exc:
             raise InvalidArgument(f"llm.mcp_servers: {server.name:.48}: headers {exc}") from None
+
+
+def check_realtime(realtime: Realtime) -> None:
+    """Whether a realtime model of a client's can be asked for all of it. Raises InvalidArgument: it cannot."""
+    params = realtime.params
+    for name, why in (
+        ("tools", "functions are mllm.tools"),
+        ("input_audio_format", "the sound is PCM at 24 kHz both ways; leave it out"),
+        ("output_audio_format", "the sound is PCM at 24 kHz both ways; leave it out"),
+        ("temperature", "OpenAI Realtime has none any more; leave it out"),
+    ):
+        ours = params.get(name) == "pcm16" or (
+            name == "temperature" and not is_openai(realtime.url or "wss://api.openai.com")
+        )
+        if params.get(name) is not None and not ours:
+            raise InvalidArgument(f"mllm.params.{name}: {why}")
+    kind = realtime.turn_detection.get("type", "server_vad")
+    if kind not in ("server_vad", "semantic_vad"):
+        raise InvalidArgument(f"mllm.turn_detection: must be server_vad or semantic_vad, got {kind!r:.60}")
