@@ -22,13 +22,17 @@ from lipwire.agents.speech import stt, tts
 from lipwire.agents.speech.sphinx import stt as sphinx
 from lipwire.agents.speech.sphinx.stt import SphinxStt
 from lipwire.agents.speech.stt import HttpStt, Transcript
-from lipwire.agents.speech.tts import HttpTts, OfflineTts, Sound, SynthesisStream
+from lipwire.agents.speech.tts import OfflineTts, Sound, SynthesisStream
+from lipwire.agents.speech.vendors import service
+from lipwire.agents.speech.vendors.openai import OpenAiTts
 from lipwire.audio import espeak as voice
 from lipwire.errors import InvalidArgument, ModelFailed
 from lipwire.models.voices.catalogue import missing
 from lipwire.models.voices.espeak import espeak_voice
 from lipwire.models.voices.live import LiveVoices
 from lipwire.models.voices.names import Name
+from lipwire.models.wire import Spoken
+from lipwire.protocol.agent_bodies import InUse
 from support.fakes import FakeStt, FakeTts
 from support.fakes.server import Response
 from support.machine import require
@@ -43,7 +47,7 @@ async def sounds(engine: tts.Tts, text: str = "Hello.") -> list[Sound]:
 
 async def test_a_service_speaks() -> None:
     async with FakeTts(api_key="k") as server:
-        engine = HttpTts(server.url, voice="en-US-AvaNeural", model="tts-1", api_key="k")
+        engine = OpenAiTts(server.url, voice="en-US-AvaNeural", model="tts-1", api_key="k")
         for _ in range(2):
             got = await sounds(engine)
             assert sum(len(s.pcm) for s in got) == round(6 * 0.06 * 24_000) * 2
@@ -68,7 +72,7 @@ async def test_a_service_that_fails_says_how(
     monkeypatch.setattr("lipwire.agents.http.WAIT", 0.0)
     async with FakeTts(**options) as server:
         server.fail_with = fails
-        engine = HttpTts(server.url, voice="alloy")
+        engine = OpenAiTts(server.url, voice="alloy")
         with pytest.raises(ServiceError, match=message):
             await sounds(engine, "Hello there, my friend.")
         await engine.close()
@@ -95,7 +99,7 @@ async def test_what_a_service_may_answer(kind: str, body: bytes, result: Any) ->
             return Response(type=kind, stream=stream())
 
     async with Other() as server:
-        engine = HttpTts(server.url, voice="alloy")
+        engine = OpenAiTts(server.url, voice="alloy")
         if isinstance(result, str):
             with pytest.raises(ServiceError, match=result):
                 await sounds(engine)
@@ -106,12 +110,12 @@ async def test_what_a_service_may_answer(kind: str, body: bytes, result: Any) ->
 
 
 async def test_a_service_that_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tts, "FIRST_BYTE", 0.1)
-    monkeypatch.setattr(tts, "BETWEEN", 0.1)
+    monkeypatch.setattr(service, "FIRST_BYTE", 0.1)
+    monkeypatch.setattr(service, "BETWEEN", 0.1)
     stalls: list[dict[str, Any]] = [{"first_byte": 5.0}, {"speed": 0.01}]
     for options in stalls:
         async with FakeTts(**options) as server:
-            engine = HttpTts(server.url, voice="alloy")
+            engine = OpenAiTts(server.url, voice="alloy")
             with pytest.raises(ServiceError, match="stalled"):
                 await sounds(engine)
             await engine.close()
@@ -172,6 +176,10 @@ async def test_a_voice_that_fails_and_was_only_the_default_gives_way(
         raise ModelFailed("the process of models does not start")
         yield
 
+    async def ready(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(LiveVoices, "warm", ready)
     monkeypatch.setattr(LiveVoices, "_once", fails)
     engine = OfflineTts("hibari:heart", "en-US", spare="en-us+f3")
     both = await asyncio.gather(*(sounds(engine, "Hello there.") for _ in range(2)))  # two fail at a time
@@ -182,6 +190,47 @@ async def test_a_voice_that_fails_and_was_only_the_default_gives_way(
     assert told == ["espeak:en-us+f3 speaks in place of hibari:heart: the process of models does not start"]
     with pytest.raises(ServiceError, match="the voice hibari:heart: the process of models does not start"):
         await sounds(OfflineTts("hibari:heart", "en-US"), "Hello there.")
+    await engine.close()
+
+
+async def test_a_voice_that_is_long_in_loading_costs_seconds_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    require(voice.available() and not missing(Name("hibari", "heart")), "espeak-ng, hibari-tts")
+    loaded = asyncio.Event()
+    fell: list[InUse] = []
+
+    async def hangs(*_: Any) -> None:
+        await loaded.wait()
+
+    async def says(*_: Any) -> Any:
+        yield Spoken(bytes(4800), 24_000)
+
+    monkeypatch.setattr(LiveVoices, "warm", hangs)
+    monkeypatch.setattr(LiveVoices, "_once", says)
+    monkeypatch.setattr(tts, "LOADING", 0.05)
+    engine = OfflineTts("hibari:heart", "en-US", spare="en-us+f3")
+    engine.on_fall = fell.append
+    both = await asyncio.gather(*(sounds(engine, "Hello there.") for _ in range(2)))
+    monkeypatch.setattr(tts, "LOADING", 600.0)  # it is not waited for again
+    for (sound,) in (*both, await sounds(engine, "Hello there.")):
+        assert sound.rate == 22_050
+    why = "it is not loaded after 0.05 s"
+    assert fell == [InUse(name="espeak:en-us+f3", instead_of="hibari:heart", because=why)] == [engine.in_use]
+    loaded.set()
+    await engine.warm()
+    (sound,) = await sounds(engine, "Hello there.")
+    assert sound.rate == 24_000 and engine.in_use == InUse(name="hibari:heart")
+    loaded.clear()
+    other = OfflineTts("hibari:heart", "en-US")  # asked for by name: nothing else speaks
+    (sound,) = await sounds(other, "Hello there.")
+    assert sound.rate == 24_000
+    await engine.close()
+    leaving = OfflineTts("hibari:heart", "en-US", spare="en-us+f3")
+    warming = asyncio.create_task(leaving.warm())
+    await asyncio.sleep(0)
+    await leaving.close()
+    warming.cancel()
 
 
 @pytest.mark.parametrize(

@@ -29,22 +29,30 @@ from msgspec import structs
 
 from ...errors import BadState, BufferFull, LipwireError
 from ...models.voices.names import parse
+from ...protocol.agent_bodies import InUse
+from ...protocol.transcript import AgentState
 from .. import realtime_socket
+from ..beside import unwanted
 from ..config import AgentConfig
 from ..describe import openai_voice
 from ..face_tags import plain as without_tags
 from ..http import ServiceError
+from ..in_use import Part, fell_back
 from ..openai_models import speaks_by_realtime
 from ..speech.backchannels import is_backchannel
 from ..speech.endpointing import TurnBoundary
 from ..speech.offline_stt import OfflineStt
+from ..speech.pauses import asks_for_pause
+from ..speech.scripts import unspaced
 from ..speech.stt import Hearing, HttpStt, Stt, Transcript
-from ..speech.tts import HttpTts, OfflineTts, Sound, SynthesisStream, Tts
+from ..speech.tts import OfflineTts, Sound, SynthesisStream, Tts
 from ..speech.turn_detector import ASK_MS, TurnDetector, TurnDetectors
 from ..speech.vad import FRAME_MS
+from ..speech.vendors.openai import OpenAiTts
 from ..update import apply
 from . import chat
 from .base import (
+    SENT_SECONDS,
     BrainEvent,
     Failed,
     ReplyAudio,
@@ -54,6 +62,7 @@ from .base import (
     Services,
     SpeechStarted,
     SpeechStopped,
+    TimedWord,
     UserText,
 )
 from .calls import Call
@@ -78,6 +87,9 @@ MAX_USERS = 8
 """Whose sound is followed; the one not heard for longest is forgotten."""
 GONE_SECONDS = 1.0
 """Without a frame from who speaks: the turn is over."""
+SETTLE_MS = 12_000
+"""Of a turn's sound, from which on our own recognizer does not hear again at the next pause what it has understood at
+this one: it would for each of a long talker's, and others wait for it."""
 SPECULATE_MS = 60
 """Silence before which nothing is transcribed ahead of the end of a turn."""
 
@@ -97,13 +109,13 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
 
         if (now := speaks_by_realtime(url, model, services.today or date.today())) is not None:
             return by_realtime(now)
-        speech = HttpTts(url, voice=config.voice, model=model, api_key=key, headers=headers)
+        speech = OpenAiTts(url, voice=config.voice, model=model, api_key=key, headers=headers)
         if (later := speaks_by_realtime(url, model, date.max)) is None:
             return speech
         from ..speech.realtime_tts import UntilItEnds
 
         return UntilItEnds(speech, lambda: by_realtime(later))
-    return OfflineTts(config.voice, config.language, config.spare_voice, services.voices)
+    return OfflineTts(config.voice, config.language, config.spare_voice, services.voices, config.missing_voice)
 
 
 def make_stt(config: AgentConfig, services: Services) -> Stt:
@@ -128,11 +140,51 @@ class _UserTurn:
         self.hearing: Hearing
         self.result: asyncio.Task[Transcript] | None = None
         self.until = 0
-        """The frame to which `result` reaches."""
+        """The frame to which `result` reaches,"""
+        self.asked = 0
+        """and how many of `pcm` it has heard."""
+        self._heard: list[tuple[Transcript, int]] = []
+        """What was said before `pcm`, in parts, each with the ms at which it begins."""
+        self._begins_ms = 0
         self.over = False
+        self.aside = False
+        """Whether it goes into what the agent says or thinks, and does not interrupt it by itself."""
         self.doubtful = False
         """Whether it goes into what the agent says, which is held until it is known what this is."""
         self.heard_at = time.monotonic()
+
+    def settle(self) -> None:
+        """What was understood up to the pause that is over stays, so that it is not heard anew at each one."""
+        result = self.result
+        if result is None or not result.done() or result.cancelled() or result.exception() is not None:
+            return
+        self._heard.append((result.result(), self._begins_ms))
+        cut = max(self.asked - ASK_MS // (2 * FRAME_MS), 0)
+        del self.pcm[:cut]
+        self._begins_ms += cut * FRAME_MS
+
+    def whole(self, last: Transcript) -> Transcript:
+        """What was said in all, with the last part of it."""
+        if not self._heard:
+            return last
+        parts = [*self._heard, (last, self._begins_ms)]
+        texts = [part.text.strip() for part, _ in parts if part.text.strip()]
+        between = "" if texts and unspaced(texts[0]) else " "
+        words = (
+            TimedWord(word.text, word.start_ms + at, word.duration_ms) for part, at in parts for word in part.words
+        )
+        return Transcript(between.join(texts), tuple(words))
+
+
+class Unheard:
+    """Speech that nobody is to understand; a `Hearing`."""
+
+    def feed(self, pcm: bytes) -> None: ...
+
+    async def finish(self) -> Transcript:
+        return Transcript("")
+
+    def drop(self) -> None: ...
 
 
 class _Chained(Generation):
@@ -203,7 +255,11 @@ class CascadeBrain:
         """Takes the turn that ended last to its reply."""
         self._unanswered = False
         self._doubted = False
+        self._agent: AgentState = "idle"
+        """What the agent does."""
         self._picture: chat.Picture | None = None
+        self._sent: chat.Picture | None = None
+        """The newest that a user has sent."""
         self._replies: dict[str, _Chained] = {}
         """Those that are not handed over, in order."""
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -215,12 +271,28 @@ class CascadeBrain:
 
     async def open(self, emit: Callable[[BrainEvent], None]) -> None:
         self._emit = emit
+        if isinstance(self._stt, OfflineStt):
+            self._stt.on_fall = lambda used: self._emit(fell_back("ears", used))
+        self._make_detector.on_fall = lambda part, used: self._emit(fell_back(part, used))
         await self._stt.open()
         await self._make_detector.open()
         self._open = True
         self._caller.start()
+        self._begin_voice()
+
+    def _begin_voice(self) -> None:
         if isinstance(self._tts, OfflineTts):
+            self._tts.on_fall = lambda used: self._emit(fell_back("voice", used))
             self._spawn(self._tts.warm())
+
+    def in_use(self) -> dict[Part, InUse]:
+        """What it hears, speaks and tells turns with; of a service, what that is asked for."""
+        stt, tts = self._stt, self._tts
+        used = self._make_detector.in_use()
+        used["voice"] = tts.in_use if isinstance(tts, OfflineTts) else InUse(name=self._config.voice)
+        if isinstance(stt, OfflineStt | HttpStt):
+            used["ears"] = stt.in_use
+        return used
 
     async def close(self) -> None:
         self._open = False
@@ -258,10 +330,7 @@ class CascadeBrain:
         turn = self._turn
         if turn is not None and turn.user != user:
             return  # one speaks at a time
-        detector = self._detectors.pop(user, None) or self._make_detector(self._config.turn_detection)
-        self._detectors[user] = detector  # the newest is last
-        if len(self._detectors) > MAX_USERS:
-            del self._detectors[next(iter(self._detectors))]
+        detector = self._detector(user)
         event = detector.hear(pcm)
         if turn is None:
             if event is not None and event.kind == "started":
@@ -275,25 +344,52 @@ class CascadeBrain:
         if turn.result is None:
             turn.hearing.feed(pcm)
             if self._may_be_over(detector):
-                turn.until = detector.endpointer.voiced_until
+                turn.until, turn.asked = detector.endpointer.voiced_until, len(turn.pcm)
                 turn.result = self._spawn(turn.hearing.finish())
                 detector.expect_text()
                 turn.result.add_done_callback(lambda result: self._is_understood(turn, result))
         elif detector.endpointer.voiced_until > turn.until:  # the user goes on
+            if len(turn.pcm) >= SETTLE_MS // FRAME_MS and isinstance(self._stt, OfflineStt):
+                turn.settle()
             turn.result.cancel()
             turn.result = None
             self._listen(turn)
+
+    def _detector(self, user: str) -> TurnDetector:
+        detector = self._detectors.pop(user, None)
+        if detector is None:
+            detector = self._make_detector(self._config.turn_detection)
+            detector.endpointer.agent_speaks = self._agent == "speaking"
+        self._detectors[user] = detector  # the newest is last
+        if len(self._detectors) > MAX_USERS:
+            del self._detectors[next(iter(self._detectors))]
+        return detector
+
+    def agent_is(self, state: AgentState) -> None:
+        self._agent = state
+        for detector in self._detectors.values():
+            detector.endpointer.agent_speaks = state == "speaking"
+
+    def begin(self, user: str) -> None:
+        if not self._open:
+            return
+        self.commit()
+        detector = self._detector(user)
+        if (event := detector.begin()) is not None:
+            self._started(user, detector, event)
 
     def _may_be_over(self, detector: TurnDetector) -> bool:
         """Whether a turn's text is wanted, on the chance that it ends now. One of our own recognizer's costs nobody
         anything; a service is asked when the turn is taken for whole."""
         config, endpointer = self._config.turn_detection, detector.endpointer
         soon = detector.judges and (endpointer.whole or not isinstance(self._stt, HttpStt))
-        return config.enabled and endpointer.silence_ms >= (ASK_MS if soon else max(config.plain_ms / 2, SPECULATE_MS))
+        return config.ends_by_itself and endpointer.silence_ms >= (
+            ASK_MS if soon else max(config.plain_ms / 2, SPECULATE_MS)
+        )
 
     def _is_understood(self, turn: _UserTurn, result: asyncio.Task[Transcript]) -> None:
         if result is turn.result and not turn.over and not result.cancelled() and result.exception() is None:
-            text = result.result().text
+            text = turn.whole(result.result()).text
             turn.detector.understood(text, backchannel=self._doubted and self._is_backchannel(text))
 
     def _is_backchannel(self, text: str) -> bool:
@@ -302,17 +398,21 @@ class CascadeBrain:
     def _listen(self, turn: _UserTurn) -> None:
         def partial(text: str) -> None:
             if not turn.over:
-                self._emit(UserText(turn.item_id, text, False))
+                self._emit(UserText(turn.item_id, turn.whole(Transcript(text)).text, False))
 
-        turn.hearing = self._stt.hear(partial)
+        unheard = turn.aside and unwanted(self._config.interruption)
+        turn.hearing = Unheard() if unheard else self._stt.hear(partial)
         turn.hearing.feed(b"".join(turn.pcm))
 
     def _started(self, user: str, detector: TurnDetector, event: TurnBoundary) -> None:
         onset = time.monotonic_ns() - (detector.endpointer.frames - event.frame) * FRAME_MS * 1_000_000
         self._turn = turn = _UserTurn(user, detector, detector.since(event.frame))
+        how, detection = self._config.interruption, self._config.turn_detection
+        turn.aside = not how.by_voice and self._agent in ("speaking", "thinking")
         self._listen(turn)
-        self._spawn(self._watch(turn))
-        self._emit(SpeechStarted(onset, turn.item_id))
+        if detection.start_of_speech != "manual" and detection.end_of_speech != "manual":
+            self._spawn(self._watch(turn))
+        self._emit(SpeechStarted(onset, turn.item_id, turn.aside))
 
     async def _watch(self, turn: _UserTurn) -> None:
         """Who leaves in the middle of a turn sends no silence that would end it."""
@@ -337,7 +437,7 @@ class CascadeBrain:
         self, turn: _UserTurn, result: asyncio.Task[Transcript], before: asyncio.Task[None] | None
     ) -> None:
         try:
-            transcript = await result
+            transcript = turn.whole(await result)
         except ServiceError as exc:
             if before is not None:
                 await asyncio.wait([before])
@@ -347,12 +447,16 @@ class CascadeBrain:
             await asyncio.wait([before])
         text = transcript.text.strip()
         self._emit(UserText(turn.item_id, text, True, transcript.words))
+        if turn.aside:
+            return  # the conversation says what becomes of it
         if turn.doubtful and not self._unanswered and self._is_backchannel(text):
             return  # the agent goes on with what it says
         if text:
             self._context.add("user", text)
-            self._unanswered = True
-        if self._unanswered and self._turn is None:  # else what the user is saying now is answered with it
+            detection = self._config.turn_detection
+            waits = detection.end_of_speech == "semantic" and detection.pause_state
+            self._unanswered = not (waits and asks_for_pause(text, self._config.language))
+        if self._unanswered and (self._turn is None or self._turn.aside):  # else it is answered with what is being said
             self._answer(None, turn.item_id if text else None)
 
     def doubt(self, on: bool) -> None:
@@ -363,8 +467,12 @@ class CascadeBrain:
             self._turn.detector.endpointer.commit()
             self._stopped(self._turn)
 
-    def see(self, user: str, jpeg: bytes) -> None:
-        self._picture = chat.Picture(jpeg, time.monotonic())
+    def see(self, user: str, jpeg: bytes, *, sent: bool = False) -> None:
+        picture = chat.Picture(jpeg, time.monotonic())
+        if sent:
+            self._sent = picture
+        else:
+            self._picture = picture
 
     # ---- being told
 
@@ -394,12 +502,13 @@ class CascadeBrain:
         if "tools" in changes:
             self._caller.replace(self._config.tools)
         if "voice" in changes:
-            self._config.spare_voice = ""
+            self._config.spare_voice = self._config.missing_voice = ""
             try:
                 old, self._tts = self._tts, make_tts(self._config, self._services)
             except LipwireError as exc:
                 self._emit(Failed("TTS_ERROR", f"the voice stays as it was: {exc}"))
             else:
+                self._begin_voice()
                 self._spawn(self._retire(old, list(self._replies.values())))
 
     async def _retire(self, tts: Tts, replies: list[_Chained]) -> None:
@@ -571,9 +680,11 @@ class CascadeBrain:
         )
 
     def _fresh_picture(self) -> chat.Picture | None:
-        if self._picture is None or "image" not in self._config.llm.input_modalities:
+        if "image" not in self._config.llm.input_modalities:
             return None
-        return self._picture if time.monotonic() - self._picture.at <= PICTURE_SECONDS else None
+        now = time.monotonic()
+        kept = (self._sent, SENT_SECONDS), (self._picture, PICTURE_SECONDS)
+        return next((one for one, seconds in kept if one is not None and now - one.at <= seconds), None)
 
     async def _chat_rounds(self, reply: _Chained, speech: SynthesisStream) -> None:
         """Asks until there is an answer without calls. Raises ServiceError: what came is none."""
