@@ -6,12 +6,12 @@ import re
 import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 
-from ..outward import OutwardRefused, site
+from ..outward import Outward, OutwardRefused, site
 from .http import PASSING, ServiceError, log_details, reason, retry_after, said, websocket
 
 URL = "wss://api.openai.com/v1/realtime"
@@ -24,15 +24,20 @@ WORD = r"[A-Za-z0-9_.-]{1,64}"
 
 
 def with_model(url: str, model: str) -> str:
-    """The URL of a session with a model."""
+    """The URL of a session with a model, which it may name already (Azure's: its deployment)."""
+    if parse_qs(urlsplit(url).query).keys() & {"model", "deployment"}:
+        return url
     return f"{url}{'&' if '?' in url else '?'}model={quote(model)}"
 
 
-async def connect(url: str, headers: Mapping[str, str], key: str | None) -> ClientConnection:
+async def connect(
+    url: str, headers: Mapping[str, str], key: str | None, outward: Outward | None = None
+) -> ClientConnection:
     """A connection.
 
     Args:
-        url: with the model. key: a secret among the headers, which is kept out of the log.
+        url: with the model. key: a secret among the headers, which is kept out of the log. outward: where it may lead;
+            None = it is the operator's own.
 
     Raises:
         ServiceError: there is none; `status` is that of a refusal, `passing` and `wait` are as `http.refusal` has them.
@@ -40,7 +45,7 @@ async def connect(url: str, headers: Mapping[str, str], key: str | None) -> Clie
     where = f"OpenAI Realtime at {site(url)}"
     try:
         return await websocket(
-            url, additional_headers=headers, max_size=MAX_MESSAGE, open_timeout=CONNECT, close_timeout=1.0
+            url, outward, additional_headers=headers, max_size=MAX_MESSAGE, open_timeout=CONNECT, close_timeout=1.0
         )
     except InvalidStatus as exc:
         details(f"{exc.response.status_code} {said(bytes(exc.response.body or b''))}", url, key)
@@ -50,7 +55,8 @@ async def connect(url: str, headers: Mapping[str, str], key: str | None) -> Clie
         refused.wait = retry_after(exc.response.headers, time.time())
         raise refused from exc
     except OutwardRefused as exc:
-        raise ServiceError(f"{where} sent the connection elsewhere, and that {exc}") from exc
+        elsewhere = "" if outward is not None else " sent the connection elsewhere, and that"
+        raise ServiceError(f"{where}{elsewhere} {exc}") from exc
     except (OSError, TimeoutError, WebSocketException, ValueError) as exc:
         details(f"{type(exc).__name__}: {exc}", url, key)
         failed = ServiceError(f"cannot connect to {where}: {reason(exc)}")

@@ -12,7 +12,7 @@ from ..agents.agent import Agent
 from ..agents.brains import make_brain
 from ..agents.brains.base import Brain, Services
 from ..agents.brains.guide import greeting_in
-from ..agents.checks import check_style
+from ..agents.checks import check_mcp, check_realtime, check_style, check_tools
 from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
@@ -191,6 +191,12 @@ class AgentSetup:
             agent.llm.style, agent.llm.custom = "openai", False  # which the server's own is
         if agent.brain == "cascade":
             check_style(agent.llm, agent.tools)
+        check_tools(agent.tools, agent.llm.template_variables)
+        check_mcp(agent.llm.mcp_servers)
+        if agent.realtime is not None:
+            if agent.brain != "realtime":
+                raise InvalidArgument(f"mllm: this server's agents think by {agent.brain} (agent_brain); leave it out")
+            check_realtime(agent.realtime)
         if agent.brain == "guide" and agent.llm.greeting_message is None:
             agent.llm.greeting_message = greeting_in(agent.language)
         services = self.services(agent)
@@ -277,7 +283,8 @@ class AgentSetup:
 
     def brain(self, agent: AgentConfig) -> Brain:
         """The brain that it thinks with. Raises AgentStartFailed or another LipwireError where that cannot be had."""
-        if agent.brain == "realtime" and (missing := self.missing()["realtime"]):
+        theirs = agent.realtime is not None and bool(agent.realtime.url or agent.realtime.api_key)
+        if agent.brain == "realtime" and not theirs and (missing := self.missing()["realtime"]):
             raise AgentStartFailed(f"the brain realtime needs {', '.join(missing)}, which this server has not")
         return make_brain(agent, self.services(agent))
 

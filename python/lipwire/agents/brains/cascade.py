@@ -71,7 +71,7 @@ from .context import ChatContext, Round
 from .dialects import Question
 from .dialects.base import question
 from .generation import Generation
-from .tools import Caller, Toolbox
+from .tools import Caller
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -234,7 +234,13 @@ class CascadeBrain:
     ) -> None:
         self._config = structs.replace(config, llm=copy(config.llm), turn_detection=copy(config.turn_detection))
         self._services = services
-        self._caller = Caller(config.tools, lambda event: self._emit(event))
+        self._caller = Caller(
+            config.tools,
+            lambda event: self._emit(event),
+            servers=config.llm.mcp_servers,
+            outward=services.outward,
+            variables=config.llm.template_variables,
+        )
         self._stt = make_stt(config, services)
         self._tts = make_tts(config, services)
         own = {services.llm_url: services.llm_headers} if services.llm_url else {}
@@ -271,6 +277,7 @@ class CascadeBrain:
         await self._stt.open()
         await self._make_detector.open()
         self._open = True
+        self._caller.start()
         self._begin_voice()
 
     def _begin_voice(self) -> None:
@@ -301,6 +308,7 @@ class CascadeBrain:
         await self._stt.close()
         await self._tts.close()
         await self._chat.close()
+        await self._caller.close()
 
     def _spawn(self, run: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(run)
@@ -492,7 +500,7 @@ class CascadeBrain:
             detector.endpointer.config = self._config.turn_detection
             detector.language = self._config.language
         if "tools" in changes:
-            self._caller.toolbox = Toolbox(self._config.tools)
+            self._caller.replace(self._config.tools)
         if "voice" in changes:
             self._config.spare_voice = self._config.missing_voice = ""
             try:
@@ -643,6 +651,7 @@ class CascadeBrain:
         try:
             while self._calls:
                 await asyncio.wait(self._calls)
+            await self._caller.ready()
             if self._thinker is None:
                 await self._chat_rounds(reply, speech)
             else:
