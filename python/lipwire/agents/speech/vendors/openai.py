@@ -30,6 +30,7 @@ class OpenAiTts(HttpTts):
     about that for what it has.
 
     Args:
+        voice: "" = the service's own. model: the same; None = OpenAI's.
         headers: go with every request, besides those that it needs (`headers.check_headers`).
         more: members for the request's body.
         rate: Hz of plain samples whose answer says none; None = 24000.
@@ -53,7 +54,7 @@ class OpenAiTts(HttpTts):
     ) -> None:
         self.headers = dict(headers or {})
         super().__init__(url, (api_key, *self.headers.values()), outward)
-        self.model = model or SPEECH
+        self.model = SPEECH if model is None else model
         self.voice = openai_voice(voice) if is_openai(url) else voice
         self.api_key = api_key
         self.more = dict(more or {})
@@ -65,7 +66,8 @@ class OpenAiTts(HttpTts):
         tried = [self._formats.get(service, FORMATS[0])]
         headers = {"content-type": "application/json", **self.headers}
         while True:
-            body = {"model": self.model, "voice": self.voice, "input": text, **self.more}
+            body: dict[str, Any] = {"model": self.model, "voice": self.voice, "input": text, **self.more}
+            body = {name: value for name, value in body.items() if value != ""}
             if tried[-1] != ANY_FORMAT:
                 body["response_format"] = tried[-1]
             try:
