@@ -7,6 +7,7 @@ import base64
 import itertools
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
@@ -39,7 +40,7 @@ from lipwire.agents.speech import judge, turn_detector
 from lipwire.agents.speech.judge import OnProbability
 from lipwire.agents.speech.offline_stt import OfflineStt, what_hears
 from lipwire.agents.speech.stt import HttpStt, Transcript
-from lipwire.agents.speech.tts import HttpTts
+from lipwire.agents.speech.vendors.openai import OpenAiTts
 from lipwire.audio import espeak as voice
 from lipwire.errors import BadState, BufferFull, InvalidArgument, ModelFailed
 from lipwire.models.host import ModelHost
@@ -704,7 +705,7 @@ async def test_headers_go_where_they_belong() -> None:
     services = Services(stt_url="http://a", tts_url="http://b", llm_url="http://c", llm_headers=own, tts_headers=own)
     config = AgentConfig(name="a", channel="c", llm=Llm(url="http://c"), tts_headers={"X-A": "mine"})
     brain = CascadeBrain(config, services)
-    assert isinstance(brain._tts, HttpTts) and isinstance(brain._stt, HttpStt)
+    assert isinstance(brain._tts, OpenAiTts) and isinstance(brain._stt, HttpStt)
     assert (brain._tts.headers, brain._stt.headers) == ({"X-A": "mine", "X-B": "2"}, {})
     assert brain._chat._headers() == own
     await brain.close()
@@ -965,3 +966,35 @@ async def test_what_falls_back_is_told_to_who_runs_it(monkeypatch: pytest.Monkey
     assert isinstance(changed, CascadeBrain)
     assert changed.in_use()["ears"] == InUse(name="gpt-transcribe") and changed.in_use()["voice"].name == "alloy"
     await changed.close()
+
+
+async def test_a_custom_service_is_told_the_turn_and_the_time_of_each_message() -> None:
+    system = [{"role": "system", "content": "Be brief."}]
+    told = {"custom": True, "metadata_enabled": True, "extra_metadata": {"who": "x"}, "system_messages": system}
+    async with scene(["Hi.", "Bye."], llm=told) as s:
+        s.brain.tell("hello", metadata={"screen": "3"})
+        await s.record.wait(ReplyFinished)
+        s.brain.tell("bye")
+        await s.record.wait(ReplyFinished, 2)
+        first, second = s.chat.requests
+        assert first["metadata"] == {"who": "x", "screen": "3"} and second["metadata"] == {"who": "x"}
+        assert first["messages"][1]["metadata"] == {"screen": "3"}
+        turns = [(m["role"], m["turn_id"]) for m in second["messages"]]
+        assert turns == [("system", 0), ("user", 0), ("assistant", 0), ("user", 1)]
+        times = [m["timestamp"] for m in second["messages"]]
+        assert times == sorted(times) and abs(times[-1] - time.time() * 1000) < 60_000
+    async with scene("Hi.") as s:
+        s.brain.tell("hello", metadata={"screen": "3"})
+        await s.record.wait(ReplyFinished)
+        assert s.chat.requests[0]["messages"] == [{"role": "user", "content": "hello"}]
+        assert "metadata" not in s.chat.requests[0]
+
+
+async def test_an_empty_answer_may_be_passed_over() -> None:
+    async with scene(["", "Now."], llm={"ignore_empty": True}) as s:
+        s.brain.tell("hello")
+        done = await s.record.wait(ReplyFinished)
+        assert (done.reason, done.text, s.record.of(Failed)) == ("done", "", [])
+    async with scene([""]) as s:
+        s.brain.tell("hello")
+        assert "answered with nothing" in (await s.record.wait(Failed)).message

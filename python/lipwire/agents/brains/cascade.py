@@ -19,7 +19,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from datetime import date
@@ -30,7 +30,9 @@ from msgspec import structs
 from ...errors import BadState, BufferFull, LipwireError
 from ...models.voices.names import parse
 from ...protocol.agent_bodies import InUse
+from ...protocol.transcript import AgentState
 from .. import realtime_socket
+from ..beside import unwanted
 from ..config import AgentConfig
 from ..describe import openai_voice
 from ..face_tags import plain as without_tags
@@ -40,11 +42,13 @@ from ..openai_models import speaks_by_realtime
 from ..speech.backchannels import is_backchannel
 from ..speech.endpointing import TurnBoundary
 from ..speech.offline_stt import OfflineStt
+from ..speech.pauses import asks_for_pause
 from ..speech.scripts import unspaced
 from ..speech.stt import Hearing, HttpStt, Stt, Transcript
-from ..speech.tts import HttpTts, OfflineTts, Sound, SynthesisStream, Tts
+from ..speech.tts import OfflineTts, Sound, SynthesisStream, Tts
 from ..speech.turn_detector import ASK_MS, TurnDetector, TurnDetectors
 from ..speech.vad import FRAME_MS
+from ..speech.vendors.openai import OpenAiTts
 from ..update import apply
 from . import chat
 from .base import (
@@ -62,7 +66,10 @@ from .base import (
     UserText,
 )
 from .calls import Call
+from .completion import Completion, Piece
 from .context import ChatContext, Round
+from .dialects import Question
+from .dialects.base import question
 from .generation import Generation
 from .tools import Caller, Toolbox
 
@@ -102,7 +109,7 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
 
         if (now := speaks_by_realtime(url, model, services.today or date.today())) is not None:
             return by_realtime(now)
-        speech = HttpTts(url, voice=config.voice, model=model, api_key=key, headers=headers)
+        speech = OpenAiTts(url, voice=config.voice, model=model, api_key=key, headers=headers)
         if (later := speaks_by_realtime(url, model, date.max)) is None:
             return speech
         from ..speech.realtime_tts import UntilItEnds
@@ -140,6 +147,8 @@ class _UserTurn:
         """What was said before `pcm`, in parts, each with the ms at which it begins."""
         self._begins_ms = 0
         self.over = False
+        self.aside = False
+        """Whether it goes into what the agent says or thinks, and does not interrupt it by itself."""
         self.doubtful = False
         """Whether it goes into what the agent says, which is held until it is known what this is."""
         self.heard_at = time.monotonic()
@@ -165,6 +174,17 @@ class _UserTurn:
             TimedWord(word.text, word.start_ms + at, word.duration_ms) for part, at in parts for word in part.words
         )
         return Transcript(between.join(texts), tuple(words))
+
+
+class Unheard:
+    """Speech that nobody is to understand; a `Hearing`."""
+
+    def feed(self, pcm: bytes) -> None: ...
+
+    async def finish(self) -> Transcript:
+        return Transcript("")
+
+    def drop(self) -> None: ...
 
 
 class _Chained(Generation):
@@ -229,6 +249,8 @@ class CascadeBrain:
         """Takes the turn that ended last to its reply."""
         self._unanswered = False
         self._doubted = False
+        self._agent: AgentState = "idle"
+        """What the agent does."""
         self._picture: chat.Picture | None = None
         self._sent: chat.Picture | None = None
         """The newest that a user has sent."""
@@ -300,10 +322,7 @@ class CascadeBrain:
         turn = self._turn
         if turn is not None and turn.user != user:
             return  # one speaks at a time
-        detector = self._detectors.pop(user, None) or self._make_detector(self._config.turn_detection)
-        self._detectors[user] = detector  # the newest is last
-        if len(self._detectors) > MAX_USERS:
-            del self._detectors[next(iter(self._detectors))]
+        detector = self._detector(user)
         event = detector.hear(pcm)
         if turn is None:
             if event is not None and event.kind == "started":
@@ -328,12 +347,37 @@ class CascadeBrain:
             turn.result = None
             self._listen(turn)
 
+    def _detector(self, user: str) -> TurnDetector:
+        detector = self._detectors.pop(user, None)
+        if detector is None:
+            detector = self._make_detector(self._config.turn_detection)
+            detector.endpointer.agent_speaks = self._agent == "speaking"
+        self._detectors[user] = detector  # the newest is last
+        if len(self._detectors) > MAX_USERS:
+            del self._detectors[next(iter(self._detectors))]
+        return detector
+
+    def agent_is(self, state: AgentState) -> None:
+        self._agent = state
+        for detector in self._detectors.values():
+            detector.endpointer.agent_speaks = state == "speaking"
+
+    def begin(self, user: str) -> None:
+        if not self._open:
+            return
+        self.commit()
+        detector = self._detector(user)
+        if (event := detector.begin()) is not None:
+            self._started(user, detector, event)
+
     def _may_be_over(self, detector: TurnDetector) -> bool:
         """Whether a turn's text is wanted, on the chance that it ends now. One of our own recognizer's costs nobody
         anything; a service is asked when the turn is taken for whole."""
         config, endpointer = self._config.turn_detection, detector.endpointer
         soon = detector.judges and (endpointer.whole or not isinstance(self._stt, HttpStt))
-        return config.enabled and endpointer.silence_ms >= (ASK_MS if soon else max(config.plain_ms / 2, SPECULATE_MS))
+        return config.ends_by_itself and endpointer.silence_ms >= (
+            ASK_MS if soon else max(config.plain_ms / 2, SPECULATE_MS)
+        )
 
     def _is_understood(self, turn: _UserTurn, result: asyncio.Task[Transcript]) -> None:
         if result is turn.result and not turn.over and not result.cancelled() and result.exception() is None:
@@ -348,15 +392,19 @@ class CascadeBrain:
             if not turn.over:
                 self._emit(UserText(turn.item_id, turn.whole(Transcript(text)).text, False))
 
-        turn.hearing = self._stt.hear(partial)
+        unheard = turn.aside and unwanted(self._config.interruption)
+        turn.hearing = Unheard() if unheard else self._stt.hear(partial)
         turn.hearing.feed(b"".join(turn.pcm))
 
     def _started(self, user: str, detector: TurnDetector, event: TurnBoundary) -> None:
         onset = time.monotonic_ns() - (detector.endpointer.frames - event.frame) * FRAME_MS * 1_000_000
         self._turn = turn = _UserTurn(user, detector, detector.since(event.frame))
+        how, detection = self._config.interruption, self._config.turn_detection
+        turn.aside = not how.by_voice and self._agent in ("speaking", "thinking")
         self._listen(turn)
-        self._spawn(self._watch(turn))
-        self._emit(SpeechStarted(onset, turn.item_id))
+        if detection.start_of_speech != "manual" and detection.end_of_speech != "manual":
+            self._spawn(self._watch(turn))
+        self._emit(SpeechStarted(onset, turn.item_id, turn.aside))
 
     async def _watch(self, turn: _UserTurn) -> None:
         """Who leaves in the middle of a turn sends no silence that would end it."""
@@ -391,12 +439,16 @@ class CascadeBrain:
             await asyncio.wait([before])
         text = transcript.text.strip()
         self._emit(UserText(turn.item_id, text, True, transcript.words))
+        if turn.aside:
+            return  # the conversation says what becomes of it
         if turn.doubtful and not self._unanswered and self._is_backchannel(text):
             return  # the agent goes on with what it says
         if text:
             self._context.add("user", text)
-            self._unanswered = True
-        if self._unanswered and self._turn is None:  # else what the user is saying now is answered with it
+            detection = self._config.turn_detection
+            waits = detection.end_of_speech == "semantic" and detection.pause_state
+            self._unanswered = not (waits and asks_for_pause(text, self._config.language))
+        if self._unanswered and (self._turn is None or self._turn.aside):  # else it is answered with what is being said
             self._answer(None, turn.item_id if text else None)
 
     def doubt(self, on: bool) -> None:
@@ -416,8 +468,15 @@ class CascadeBrain:
 
     # ---- being told
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
-        self._context.add(role, text)
+    def tell(
+        self,
+        text: str,
+        role: Literal["user", "system"] = "user",
+        *,
+        respond: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        self._context.add(role, text, metadata)
         if respond:
             self._answer(None, None)
 
@@ -592,9 +651,12 @@ class CascadeBrain:
         finally:
             self._context.noted(reply.id)
 
-    def _request(self, reply: _Chained, tools: list[dict[str, Any]], picture: chat.Picture | None) -> dict[str, Any]:
+    def _question(
+        self, reply: _Chained, tools: list[dict[str, Any]], picture: chat.Picture | None, *, may_call: bool
+    ) -> Question:
         """What is asked for the next part of a reply."""
-        messages = self._context.messages(reply.id)
+        llm = self._config.llm
+        messages = self._context.messages(reply.id, stamped=llm.custom)
         if picture is not None:
             last = next((i for i in reversed(range(len(messages))) if messages[i]["role"] == "user"), None)
             if last is None:
@@ -602,7 +664,11 @@ class CascadeBrain:
             else:
                 messages[last] = chat.with_picture(messages[last], picture)
         voice = openai_voice(self._config.voice)
-        return chat.build(self._config.llm, messages, tools, voice, self._config.instructions)
+        instructions = self._config.instructions
+        metadata = self._context.metadata
+        return question(
+            llm, messages, tools, voice=voice, instructions=instructions, may_call=may_call, metadata=metadata
+        )
 
     def _fresh_picture(self) -> chat.Picture | None:
         if "image" not in self._config.llm.input_modalities:
@@ -616,8 +682,9 @@ class CascadeBrain:
         picture, said = self._fresh_picture(), False
         for left in reversed(range(MAX_ROUNDS + 1)):
             toolbox = self._caller.toolbox
-            answer = chat.Completion(toolbox.names)
-            body = self._request(reply, toolbox.for_chat() if left else [], picture)
+            answer = self._chat.completion(toolbox.names)
+            asked = self._question(reply, toolbox.for_chat(), picture, may_call=left > 0)
+            body = await self._chat.body(asked)
             async with aclosing(self._chat.stream(body, answer)) as stream:
                 async for piece in stream:
                     await self._piece(reply, speech, piece, answer)
@@ -626,7 +693,7 @@ class CascadeBrain:
                 self._emit(Failed("LLM_ERROR", problem, reply.id, minor=True))
             if answer.refusal:
                 self._emit(Failed("LLM_REFUSED", f"the LLM refused: {answer.refusal:.200}", reply.id, minor=True))
-            if (shortcoming := answer.shortcoming(said)) is not None:
+            if (shortcoming := answer.shortcoming(said or self._config.llm.ignore_empty)) is not None:
                 raise ServiceError(shortcoming)
             said = said or bool(answer.text.strip() or answer.audio_ms)
             if not answer.calls:
@@ -645,9 +712,7 @@ class CascadeBrain:
     async def _call(self, called: Round, call: Call) -> None:
         called.results[call.id] = await self._caller.answer(call.id, call.name, call.arguments)
 
-    async def _piece(
-        self, reply: _Chained, speech: SynthesisStream, piece: chat.Piece, answer: chat.Completion
-    ) -> None:
+    async def _piece(self, reply: _Chained, speech: SynthesisStream, piece: Piece, answer: Completion) -> None:
         if piece.unsaid:
             speech.retract()
             reply.unheard = ""

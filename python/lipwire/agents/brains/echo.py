@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from typing import Any, Literal, Protocol
@@ -221,7 +221,14 @@ class EchoBrain(_SpeakingBrain):
 
     def see(self, user: str, jpeg: bytes, *, sent: bool = False) -> None: ...
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
+    def tell(
+        self,
+        text: str,
+        role: Literal["user", "system"] = "user",
+        *,
+        respond: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         if respond:
             self.speak(text)
 
@@ -331,7 +338,14 @@ class ScriptBrain(_SpeakingBrain):
 
     def see(self, user: str, jpeg: bytes, *, sent: bool = False) -> None: ...
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
+    def tell(
+        self,
+        text: str,
+        role: Literal["user", "system"] = "user",
+        *,
+        respond: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         if respond:
             self._answer()
 

@@ -15,7 +15,7 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from copy import copy
 from typing import Any, Literal
 
@@ -51,6 +51,7 @@ from .base import (
     UserText,
 )
 from .calls import read_arguments, valid_arguments
+from .completion import MAX_TEXT
 from .generation import Generation
 from .items import Items
 from .tools import Caller, Toolbox
@@ -415,7 +416,14 @@ class RealtimeBrain:
         item = {"id": item_id, "type": "message", "role": "user", "content": content}
         self._send({"type": "conversation.item.create", "item": item})
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
+    def tell(
+        self,
+        text: str,
+        role: Literal["user", "system"] = "user",
+        *,
+        respond: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         self._context.add(role, text)
         self._add_item(role, text)
         if respond:
@@ -672,12 +680,12 @@ class RealtimeBrain:
         text = self._partial.get(item_id, "") + (event.get("delta") or "")
         if len(self._partial) >= KEPT_REPLIES and item_id not in self._partial:
             del self._partial[next(iter(self._partial))]
-        self._partial[item_id] = text[: chat.MAX_TEXT]
+        self._partial[item_id] = text[:MAX_TEXT]
         self._emit(UserText(item_id, self._partial[item_id].strip(), False))
 
     def _on_conversation_item_input_audio_transcription_completed(self, event: dict[str, Any]) -> None:
         self._partial.pop(event["item_id"], None)
-        text = event["transcript"].strip()[: chat.MAX_TEXT]
+        text = event["transcript"].strip()[:MAX_TEXT]
         self._context.text("user", event["item_id"], text)
         self._emit(UserText(event["item_id"], text, True))
 
@@ -757,7 +765,7 @@ class RealtimeBrain:
             reply.behind.append(event)
             return
         reply.told.add(event.get("item_id", ""))
-        if len(reply.text) >= chat.MAX_TEXT:
+        if len(reply.text) >= MAX_TEXT:
             return
         self._stamp(reply, "first_token")
         if not (text := reply.tags.feed(text)):
@@ -783,7 +791,7 @@ class RealtimeBrain:
         if reply.behind:
             reply.behind.append(event)
             return
-        if len(reply.text) >= chat.MAX_TEXT:
+        if len(reply.text) >= MAX_TEXT:
             return
         if any(item == item_id for item, _ in reply.items) or (reply.aloud is None and not self._read_aloud(reply)):
             self._told(reply, event, text)

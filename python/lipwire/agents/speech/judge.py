@@ -39,6 +39,10 @@ class Asked(Protocol):
 class Judge(Protocol):
     """Judges turns."""
 
+    @property
+    def judges(self) -> bool:
+        """Whether it can be asked, or will soon."""
+
     def ask(self, pcm: bytes, on_probability: OnProbability) -> Asked | None:
         """Whether a turn is over, by its sound up to now (PCM16 mono at 16 kHz). None: nobody can be asked."""
 
@@ -101,6 +105,10 @@ class HostJudge:
             await self._warming
         self.ready = False
         await host.leave()
+
+    @property
+    def judges(self) -> bool:
+        return self._host is not None and not self.fallen
 
     def ask(self, pcm: bytes, on_probability: OnProbability) -> Job | None:
         if self._host is None or not self.ready:
