@@ -129,7 +129,8 @@ class AgentSetup:
 
         Raises:
             InvalidArgument: an unknown avatar, a voice by a path, a channel of Agora's where the server is not set up
-            for them, motion where none is sent, or headers for a service that it does not ask.
+            for them, motion where none is sent, headers for a service that it does not ask, or a vendor that cannot be
+            called.
         """
         c = self.config
         if agent.transport == "agora" and not self.in_agora:
@@ -159,11 +160,12 @@ class AgentSetup:
             agent.llm.greeting_message = greeting_in(agent.language)
         services = self.services(agent)
         for name, headers, setting, url in (
-            ("asr.headers", agent.stt_headers, "stt_url", services.stt_url),
-            ("tts.headers", agent.tts_headers, "tts_url", services.tts_url),
+            ("asr.headers", agent.stt_headers, "stt_url", agent.asr or services.stt_url),
+            ("tts.headers", agent.tts_headers, "tts_url", agent.tts or services.tts_url),
         ):
             if headers and (url is None or agent.brain not in ("cascade", "guide")):
                 raise InvalidArgument(f"{name}: this agent asks no such service (brain {agent.brain}, {setting} {url})")
+        _check_vendors(agent)
 
     def make(self, agent: AgentConfig, on_event: Callable[[AgentEvent], None]) -> Agent:
         """For `AgentManager`: the agent, on the brain and in the channel that its config names; nothing is open yet.
@@ -268,6 +270,8 @@ class AgentSetup:
         if agent.brain not in ("cascade", "guide"):
             return None
         services = self.services(agent)
+        if agent.asr is not None:
+            return agent.asr.name
         return site(services.stt_url) if services.stt_url else ears_told(agent.language, services.hearing_model)
 
     def speech_url(self, brain: BrainKind = "cascade") -> str | None:
@@ -300,6 +304,20 @@ class AgentSetup:
             *([] if (sdk := lacking()) is None else [sdk]),
         ]
         return needs
+
+
+def _check_vendors(agent: AgentConfig) -> None:
+    """Raises InvalidArgument: a vendor that it brings along cannot be called. One that its brain has no use for, which
+    is the operator's choice, is not looked at."""
+    if agent.tts is None and agent.asr is None:
+        return
+    from ..agents.speech.vendors.choose import check_vendor
+
+    chained = agent.brain in ("cascade", "guide")
+    if agent.tts is not None and (chained or agent.brain == "realtime"):
+        check_vendor("tts", agent.tts, agent.language)
+    if agent.asr is not None and chained:
+        check_vendor("asr", agent.asr, agent.language)
 
 
 def agora_egress(egress: Egress | None, *, motion: bool) -> Egress:

@@ -34,7 +34,7 @@ from ..config import AgentConfig
 from ..describe import openai_voice
 from ..face_tags import plain as without_tags
 from ..http import ServiceError
-from ..openai_models import speaks_by_realtime
+from ..openai_models import SPEECH, speaks_by_realtime
 from ..speech.backchannels import is_backchannel
 from ..speech.endpointing import TurnBoundary
 from ..speech.offline_stt import OfflineStt
@@ -42,7 +42,9 @@ from ..speech.stt import Hearing, HttpStt, Stt, Transcript
 from ..speech.tts import OfflineTts, Sound, SynthesisStream, Tts
 from ..speech.turn_detector import ASK_MS, TurnDetector, TurnDetectors
 from ..speech.vad import FRAME_MS
+from ..speech.vendors.choose import make_vendor_stt, make_vendor_tts
 from ..speech.vendors.openai import OpenAiTts
+from ..speech.vendors.socket_stt import SocketStt
 from ..update import apply
 from . import chat
 from .base import (
@@ -55,6 +57,7 @@ from .base import (
     Services,
     SpeechStarted,
     SpeechStopped,
+    TimedWord,
     UserText,
 )
 from .calls import Call
@@ -82,6 +85,14 @@ SPECULATE_MS = 60
 
 def make_tts(config: AgentConfig, services: Services) -> Tts:
     """Raises LipwireError."""
+    if config.tts is not None and parse(config.voice) is None:
+        return make_vendor_tts(
+            config.tts,
+            language=config.language,
+            headers=config.tts_headers,
+            voice=config.voice,
+            outward=services.outward,
+        )
     if services.tts_url and parse(config.voice) is None:
         key = services.openai_api_key
         headers = {**services.tts_headers, **config.tts_headers}
@@ -95,7 +106,7 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
 
         if (now := speaks_by_realtime(url, model, services.today or date.today())) is not None:
             return by_realtime(now)
-        speech = OpenAiTts(url, voice=config.voice, model=model, api_key=key, headers=headers)
+        speech = OpenAiTts(url, voice=config.voice, model=model or SPEECH, api_key=key, headers=headers)
         if (later := speaks_by_realtime(url, model, date.max)) is None:
             return speech
         from ..speech.realtime_tts import UntilItEnds
@@ -106,6 +117,10 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
 
 def make_stt(config: AgentConfig, services: Services) -> Stt:
     """Raises LipwireError."""
+    if config.asr is not None:
+        return make_vendor_stt(
+            config.asr, language=config.language, headers=config.stt_headers, outward=services.outward
+        )
     if services.stt_url:
         key = services.openai_api_key
         headers = {**services.stt_headers, **config.stt_headers}
@@ -278,7 +293,7 @@ class CascadeBrain:
         """Whether a turn's text is wanted, on the chance that it ends now. One of our own recognizer's costs nobody
         anything; a service is asked when the turn is taken for whole."""
         config, endpointer = self._config.turn_detection, detector.endpointer
-        soon = detector.judges and (endpointer.whole or not isinstance(self._stt, HttpStt))
+        soon = detector.judges and (endpointer.whole or not isinstance(self._stt, HttpStt | SocketStt))
         return config.enabled and endpointer.silence_ms >= (ASK_MS if soon else max(config.plain_ms / 2, SPECULATE_MS))
 
     def _is_understood(self, turn: _UserTurn, result: asyncio.Task[Transcript]) -> None:
@@ -448,6 +463,7 @@ class CascadeBrain:
             self._tts,
             on_text=lambda text, sound: self._said(reply, text, sound),
             on_sound=on_sound,
+            on_words=lambda words: self._timed(reply, words),
             on_stage=lambda name: self._stamp(reply, name),
             language=self._config.language,
             on_lost=lambda text, error: self._lost(reply, text, error),
@@ -504,6 +520,11 @@ class CascadeBrain:
         event = reply.says(text, sound)
         self._context.said(reply.id, reply.text)
         self._emit(event)
+
+    def _timed(self, reply: _Chained, words: tuple[TimedWord, ...]) -> None:
+        """When words are said of the text that was handed over last."""
+        if not reply.dropped:
+            self._emit(reply.times(words))
 
     async def _sound(self, reply: _Chained, pcm: bytes, rate: int) -> None:
         if reply.dropped:
