@@ -38,7 +38,7 @@ from ..describe import openai_voice
 from ..face_tags import plain as without_tags
 from ..http import ServiceError
 from ..in_use import Part, fell_back
-from ..openai_models import speaks_by_realtime
+from ..openai_models import SPEECH, speaks_by_realtime
 from ..speech.backchannels import is_backchannel
 from ..speech.endpointing import TurnBoundary
 from ..speech.offline_stt import OfflineStt
@@ -119,7 +119,7 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
 
         if (now := speaks_by_realtime(url, model, services.today or date.today())) is not None:
             return by_realtime(now)
-        speech = OpenAiTts(url, voice=config.voice, model=model, api_key=key, headers=headers)
+        speech = OpenAiTts(url, voice=config.voice, model=model or SPEECH, api_key=key, headers=headers)
         if (later := speaks_by_realtime(url, model, date.max)) is None:
             return speech
         from ..speech.realtime_tts import UntilItEnds

@@ -9,6 +9,7 @@ from msgspec import Struct, structs
 
 from ....errors import InvalidArgument
 from ....outward import Outward
+from ...openai_models import SPEECH
 from ...options import Vendor
 from ..stt import HttpStt, Stt
 from ..tts import Tts
@@ -46,7 +47,7 @@ def _over_socket(speech: Callable[[Params], Speech]) -> Callable[[Params, Vendor
 def _openai_tts(params: Params, vendor: Vendor, means: _Means) -> Tts:
     key = params.key("api_key", "key")
     url = params.url("base_url", "url", schemes=WEB, default=f"{OPENAI}speech", ends="/audio/speech")
-    voice, model = params.needed("voice"), params.text("model")
+    voice, model = params.needed("voice"), params.text("model") or SPEECH
     more = {"instructions": params.text("instructions"), "speed": params.number("speed", 0.25, 4)}
     params.one_of("response_format", ("pcm",))
     params.one_of("sample_rate", (24_000,))
@@ -72,8 +73,8 @@ def _generic_tts(params: Params, vendor: Vendor, means: _Means) -> Tts:
     more = params.rest() | ({"sample_rate": rate} if rate is not None else {})
     return OpenAiTts(
         url,
-        voice=voice or "",
-        model=model or "",
+        voice=voice,
+        model=model,
         api_key=key,
         headers=means.headers,
         more=more,
