@@ -692,6 +692,15 @@ def test_what_a_client_is_told() -> None:
     assert client_event(Connection("connected")) is client_event(UserLeft("1")) is None
 
 
+def test_a_token_of_the_format_before_is_passed_on_and_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    module._warn_of_old_tokens.cache_clear()
+    for _ in range(2):
+        channel = Agora(AgoraOptions(app_id=APP, token="006" + APP, channel="room", uid="1"), workers=Workers())
+        assert channel._token == "006" + APP
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "the format before AccessToken2" in caplog.text and APP not in caplog.text
+
+
 async def test_an_interrupt_of_the_session_reaches_what_waits(double: Double) -> None:
     channel = Agora(AgoraOptions(app_id=APP, token="token", channel="room", uid="1"), workers=Workers())
     async with lipwire.Session(channel, width=64, height=36) as session:
