@@ -69,6 +69,8 @@ def _shared(config: AgentConfig) -> dict[str, Any]:
     }
     if config.avatar is not None:
         shared["avatar"] = _face(config)
+    if config.record is not None:
+        shared["record"] = {"file": config.record} if config.record else {}
     return shared
 
 
