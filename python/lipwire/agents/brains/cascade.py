@@ -140,7 +140,7 @@ def make_stt(config: AgentConfig, services: Services) -> Stt:
         return HttpStt(
             services.stt_url, language=config.language, model=services.stt_model, api_key=key, headers=headers
         )
-    return OfflineStt(config.language, services.hearing_model)
+    return OfflineStt(config.language, services.hearing_model, config.asr_keywords)
 
 
 class _UserTurn:
