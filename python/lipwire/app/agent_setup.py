@@ -150,8 +150,9 @@ class AgentSetup:
         Raises:
             InvalidArgument: an unknown avatar, a voice by a path, a channel of Agora's where the server is not set up
             for them, motion where none is sent, headers for a service that it does not ask, turns that its brain does
-            not know, no LLM where it has none itself, what its chat service's style has not, a realtime model where
-            it has another brain for every agent, or a vendor that cannot be called.
+            not know, no LLM where it has none itself, what its chat service's style has not, a realtime model where it
+            has another brain for every agent, or that cannot do what is asked of it, or a vendor or servers of functions
+            that cannot be called.
         """
         c = self.config
         if agent.transport == "agora" and not self.in_agora:
@@ -194,8 +195,6 @@ class AgentSetup:
         check_tools(agent.tools, agent.llm.template_variables)
         check_mcp(agent.llm.mcp_servers)
         if agent.realtime is not None:
-            if agent.brain != "realtime":
-                raise InvalidArgument(f"mllm: this server's agents think by {agent.brain} (agent_brain); leave it out")
             check_realtime(agent.realtime)
         if agent.brain == "guide" and agent.llm.greeting_message is None:
             agent.llm.greeting_message = greeting_in(agent.language)
