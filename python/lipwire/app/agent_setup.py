@@ -15,6 +15,7 @@ from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
 from ..agents.openai_models import REALTIME, SPEECH, TRANSCRIPTION
+from ..agents.skip_patterns import check_skip_patterns
 from ..agents.speech.offline_stt import told as ears_told
 from ..agents.speech.offline_stt import what_hears
 from ..channel.agora.channel import Agora, AgoraOptions, agora_token
@@ -129,7 +130,8 @@ class AgentSetup:
 
         Raises:
             InvalidArgument: an unknown avatar, a voice by a path, a channel of Agora's where the server is not set up
-            for them, motion where none is sent, or headers for a service that it does not ask.
+            for them, motion where none is sent, headers for a service that it does not ask, or what its brain cannot
+            do.
         """
         c = self.config
         if agent.transport == "agora" and not self.in_agora:
@@ -155,6 +157,7 @@ class AgentSetup:
             if not agent.llm.api_key and c.openai_api_key:
                 agent.llm.api_key, agent.llm.server_key = c.openai_api_key, True
             agent.llm.model = agent.llm.model or c.llm_model
+        check_skip_patterns(agent)
         if agent.brain == "guide" and agent.llm.greeting_message is None:
             agent.llm.greeting_message = greeting_in(agent.language)
         services = self.services(agent)

@@ -135,8 +135,8 @@ class _UserTurn:
 class _Chained(Generation):
     """A reply on its way through the chain."""
 
-    def __init__(self, kind: Literal["chat", "speak"], before: list[_Chained]) -> None:
-        super().__init__(kind)
+    def __init__(self, kind: Literal["chat", "speak"], before: list[_Chained], skipped: Sequence[int] = ()) -> None:
+        super().__init__(kind, skipped)
         self.before = before
         """Those that are handed over first."""
         self.unheard = ""
@@ -403,7 +403,7 @@ class CascadeBrain:
 
     def speak(self, text: str) -> str:
         async def say(reply: _Chained, speech: SynthesisStream) -> None:
-            speech.say(reply.tags.feed(text) + reply.tags.end())
+            speech.say(reply.reads(text, last=True))
 
         return self._begin("speak", say, None)
 
@@ -413,7 +413,8 @@ class CascadeBrain:
             raise BadState("the brain is closed")
         if len(self._replies) >= MAX_WAITING:
             raise BufferFull(f"{MAX_WAITING} replies wait to be said already")
-        reply = _Chained(kind, list(self._replies.values()))
+        aloud = "audio" not in self._config.llm.output_modalities or kind == "speak"
+        reply = _Chained(kind, list(self._replies.values()), self._config.skip_patterns if aloud else ())
         self._replies[reply.id] = reply
         self._emit(ReplyStarted(reply.id, time.monotonic_ns(), item_id))
         reply.task = self._spawn(self._run(reply, source))
@@ -478,8 +479,7 @@ class CascadeBrain:
             self._replies.pop(reply.id, None)
         if failed is not None:
             self._emit(failed)
-        if (shown := reply.shows()) is not None:
-            self._emit(shown)
+        self._hand(reply, reply.shows())
         self._emit(ReplyFinished(reply.id, reply.text, "failed" if failed is not None else "done"))
 
     def _failure(self, code: str, error: BaseException, reply: _Chained) -> Failed:
@@ -498,11 +498,16 @@ class CascadeBrain:
 
     def _said(self, reply: _Chained, text: str, sound: Sound | None) -> None:
         """A piece of text whose sound follows."""
-        if reply.dropped or not text:  # it was retracted
+        if text:  # else it was retracted
+            self._hand(reply, reply.says(text, sound))
+
+    def _hand(self, reply: _Chained, events: list[ReplyText]) -> None:
+        """More of its text is told, and remembered."""
+        if reply.dropped or not events:
             return
-        event = reply.says(text, sound)
         self._context.said(reply.id, reply.text)
-        self._emit(event)
+        for event in events:
+            self._emit(event)
 
     async def _sound(self, reply: _Chained, pcm: bytes, rate: int) -> None:
         if reply.dropped:
@@ -528,7 +533,7 @@ class CascadeBrain:
                 await self._chat_rounds(reply, speech)
             else:
                 self._stamp(reply, "first_token")
-                speech.say(reply.tags.feed(self._thinker.answer(self._context.messages(reply.id))) + reply.tags.end())
+                speech.say(reply.reads(self._thinker.answer(self._context.messages(reply.id)), last=True))
         finally:
             self._context.noted(reply.id)
 
@@ -556,6 +561,7 @@ class CascadeBrain:
             toolbox = self._caller.toolbox
             answer = chat.Completion(toolbox.names)
             body = self._request(reply, toolbox.for_chat() if left else [], picture)
+            reply.next_part()
             async with aclosing(self._chat.stream(body, answer)) as stream:
                 async for piece in stream:
                     await self._piece(reply, speech, piece, answer)
@@ -589,10 +595,10 @@ class CascadeBrain:
         if piece.unsaid:
             speech.retract()
             reply.unheard = ""
-            reply.tags.restart(reply.text)
+            reply.restart()
         if piece.text or piece.pcm:
             self._stamp(reply, "first_token")
-        text = reply.tags.feed(piece.text) + (reply.tags.end() if piece.last else "")
+        text = reply.reads(piece.text, last=piece.last)
         if "audio" not in self._config.llm.output_modalities:
             if text:
                 speech.say(text)
@@ -615,7 +621,6 @@ class CascadeBrain:
         """The text that goes with the sound that comes next."""
         text, reply.unheard = reply.unheard, ""
         if text and not reply.dropped:
-            marks = reply.tags.take(reply.text, text)
-            reply.text += text
+            text, marks = reply.adds(text)
             self._context.said(reply.id, reply.text)
             self._emit(ReplyText(reply.id, text, round(reply.position_ms), marks=marks))

@@ -108,7 +108,9 @@ class _Responses(Generation):
         self.tries = 0
         """How often it was asked for in vain."""
         self.told: set[str] = set()
-        """The service's items of which text has come."""
+        """The service's items of which text has come,"""
+        self.part: tuple[str, int] | None = None
+        """and the item and its part that the newest text is of."""
         self.aloud: tuple[ReadAloud, asyncio.Task[None]] | None = None
         """Says what the service sends as text alone."""
         self.written: dict[str, str] = {}
@@ -750,16 +752,24 @@ class RealtimeBrain:
         if reply.aloud is not None:
             reply.behind.append(event)
             return
-        reply.told.add(event.get("item_id", ""))
+        if self._tells(reply, event):
+            reply.next_part()
         if len(reply.text) >= chat.MAX_TEXT:
             return
         self._stamp(reply, "first_token")
-        if not (text := reply.tags.feed(text)):
+        if not (text := reply.reads(text)):
             return
-        marks = reply.tags.take(reply.text, text)
-        reply.text += text
+        text, marks = reply.adds(text)
         self._context.said(reply.id, reply.text)
         self._emit(ReplyText(reply.id, text, marks=marks))
+
+    def _tells(self, reply: _Responses, event: dict[str, Any]) -> bool:
+        """Text of one of the service's items has come. Returns whether it begins another part of the answer than the
+        text before it: the two are not one text."""
+        item_id = event.get("item_id", "")
+        reply.told.add(item_id)
+        before, reply.part = reply.part, (item_id, event.get("content_index") or 0)
+        return before not in (None, reply.part)
 
     def _on_response_output_text_delta(self, event: dict[str, Any]) -> None:
         reply = self._of(event)
@@ -783,7 +793,8 @@ class RealtimeBrain:
             self._told(reply, event, text)
             return
         assert reply.aloud is not None
-        reply.told.add(item_id)
+        if self._tells(reply, event):
+            reply.aloud[0].next_part()
         reply.written[item_id] = reply.written.get(item_id, "") + text
         self._stamp(reply, "first_token")
         reply.aloud[0].say(text)
@@ -843,7 +854,7 @@ class RealtimeBrain:
         if reply.aloud is not None and text is not None and not reply.position_ms:
             reply.aloud[1].cancel()  # the text is that of sound, which comes after all
             reply.aloud = None
-            reply.tags.restart(reply.text)
+            reply.restart()
             self._told(reply, event, text)
             self._follow(reply)
         if reply.aloud is None:
