@@ -972,7 +972,7 @@ async def test_a_reply_that_the_brain_refuses_is_raised_and_said_in_its_state() 
         def speak(self, text: str) -> str:
             raise BufferFull("16 replies wait")
 
-        def tell(self, text: str, role: Any = "user", *, respond: bool = True) -> None:
+        def tell(self, text: str, role: Any = "user", **more: Any) -> None:
             raise BufferFull("16 replies wait")
 
     async with agent(Full(), llm={"greeting_message": "Welcome!"}) as s:

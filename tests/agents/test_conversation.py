@@ -16,6 +16,7 @@ from lipwire.agents.config import AgentConfig, Llm
 from lipwire.agents.conversation import Conversation
 from lipwire.agents.events import AgentFailed, Said, StateChanged, TurnEnded
 from lipwire.agents.failures import SENTENCES
+from lipwire.agents.options import Greeting, Silence
 from lipwire.agents.replies import Reply
 from lipwire.errors import BadState, BufferFull, InvalidArgument
 from lipwire.protocol import transcript as t
@@ -874,3 +875,270 @@ def test_feelings_that_are_switched_off_go() -> None:
     d.conversation.config.feelings = False
     d.run(0.2)
     assert shown(d) == [("concerned", None), ("neutral", None)]
+
+
+# --------------------------------------------------------------------------------------- what it says by itself
+
+
+def greetings(d: Desk) -> int:
+    return sum(say.reply.reason == "greeting" for say in d.of(c.Say))
+
+
+def finish(d: Desk, reply_id: str, text: str = "Welcome!") -> None:
+    """The agent's own words are said to their end."""
+    d.reply(reply_id, text)
+    d.play(reply_id)
+    d.run(1.0)
+    d.play(None)
+    d("over", d.live(reply_id))
+
+
+@pytest.mark.parametrize("mode", ["single_first", "single_every"])
+def test_who_comes_into_the_empty_channel_is_greeted(mode: Any) -> None:
+    d = Desk(llm={"greeting_message": "Welcome!"}, greeting=Greeting(mode=mode), remote_uids=["7", "8"])
+    d("joined", "bot")
+    assert not greetings(d)
+    d("joined", "7")
+    finish(d, "said-1")
+    d("joined", "8")
+    d("left", "7")
+    d("joined", "7")
+    assert greetings(d) == 1, "somebody was there"
+    d("out_of_channel", "network")
+    d("joined", "7")
+    assert greetings(d) == 1, "it was the agent who was away"
+    d("left", "7")
+    d("joined", "8")
+    assert greetings(d) == (2 if mode == "single_every" else 1)
+
+
+def test_a_greeting_that_nobody_stayed_for_begins_anew() -> None:
+    d = Desk(llm={"greeting_message": "Welcome!"}, greeting=Greeting(mode="single_every"))
+    d("joined", "7")
+    d.reply("said-1", "Welcome!")
+    d.play("said-1")
+    d.run(0.3)
+    d("left", "7")
+    d("joined", "8")
+    assert d.live("said-1").outcome == "interrupted" and greetings(d) == 2
+
+
+def test_a_greeting_may_wait_and_may_be_one_that_nobody_interrupts() -> None:
+    d = Desk(llm={"greeting_message": "Welcome!"}, greeting=Greeting(delay_ms=1000, interruptable=False))
+    d("joined", "7")
+    d.run(0.8)
+    assert not greetings(d)
+    d.run(0.4)
+    assert greetings(d) == 1
+    d.reply("said-1", "Welcome!")
+    d.play("said-1")
+    d.run(0.2)
+    d.user_says("Stop it!")
+    assert d.live("said-1").state == "heard", "it goes on"
+
+
+def test_who_speaks_before_the_greeting_is_answered_instead() -> None:
+    d = Desk(llm={"greeting_message": "Welcome!"}, greeting=Greeting(delay_ms=1000))
+    d("joined", "7")
+    d.run(0.5)
+    d.user_says("", "cough")
+    d.run(0.3)
+    d.user_says("Hello?", "i2")
+    d.reply("r1")
+    d.play("r1")
+    d.run(1.0)
+    d("over", d.live("r1"))
+    d.run(3.0)
+    assert not greetings(d)
+    coughs = Desk(llm={"greeting_message": "Welcome!"}, greeting=Greeting(delay_ms=1000))
+    coughs("joined", "7")
+    coughs.run(0.5)
+    coughs.user_says("")
+    coughs.run(3.0)
+    assert greetings(coughs) == 1, "a cough is no word"
+
+
+@pytest.mark.parametrize("action", ["speak", "think"])
+def test_a_silence_is_broken_again_and_again(action: Any) -> None:
+    d = Desk(silence=Silence(timeout_ms=2000, action=action, content="Are you there?"))
+    d.run(5.0)
+    assert not d.of(c.Say) and not d.of(c.Tell), "nobody is there"
+    d("joined", "7")
+    d.run(1.5)
+    d.brain(b.SpeechStarted(0))
+    d.run(3.0)  # the user speaks
+    d.brain(b.SpeechStopped(0), b.UserText("i1", "Well", True))
+    d.run(3.0)  # the agent thinks
+    d.reply("r1")
+    d.play("r1")
+    d.run(1.0)
+    d.play(None)
+    d("over", d.live("r1"))
+    d.run(1.8)
+    assert not d.of(c.Say) and not d.of(c.Tell)
+    for n in (1, 2):
+        d.run(0.6)
+        texts = [say.text for say in d.of(c.Say)] if action == "speak" else [tell.text for tell in d.of(c.Tell)]
+        assert texts == ["Are you there?"] * n
+        name = f"said-{n}" if action == "speak" else f"r{n + 1}"
+        finish(d, name, "Are you there?")
+        d.run(1.6)
+    turn = d.conversation.turns.as_list()[-1]
+    assert (turn["start_reason"], turn["action"], turn["e2e_latency_ms"]) == ("silence", action, None)
+    assert turn["end_reason"] == "finished" and not turn["user_text"]
+    said = [(h["role"], h["content"]) for h in d.conversation.history.as_list()]
+    assert said == [("user", "Well"), ("assistant", "Well, well."), *[("assistant", "Are you there?")] * 2]
+
+
+def test_a_silence_that_cannot_be_broken_is_told() -> None:
+    d = Desk(silence=Silence(timeout_ms=1000, content="Are you there?"))
+    d("joined", "7")
+    d.refuses = True
+    d.run(1.3)
+    assert [failed.code for failed in d.events(b.Failed)] == ["TTS_ERROR"]
+    d.run(1.3)
+    assert len(d.events(b.Failed)) == 2
+    d("pause")
+    d.run(5.0)
+    assert len(d.events(b.Failed)) == 2, "paused, it says nothing"
+
+
+# ------------------------------------------------------------------------------------------------------------- think
+
+
+def thinking_of(d: Desk) -> list[str]:
+    return [tell.text for tell in d.of(c.Tell)]
+
+
+def test_what_it_is_to_think_of_while_it_listens() -> None:
+    d = Desk()
+    d("joined", "7")
+    reply = d("think", "It rains.", metadata={"source": "sky"})
+    assert (reply.state, d.conversation.state, d.of(c.Tell)[0].metadata) == ("asked", "thinking", {"source": "sky"})
+    finish(d, "r1", "Take an umbrella.")
+    turn = d.conversation.turns.as_list()[0]
+    assert (turn["start_reason"], turn["user_text"], turn["agent_text"]) == ("think", "It rains.", "Take an umbrella.")
+    assert reply.outcome == "finished" and turn["e2e_latency_ms"] is not None
+    assert [h["role"] for h in d.conversation.history.as_list()] == ["user", "assistant"]
+    for action in ("inject", "append"):
+        assert d("think", "x", on_listening=action) is not None and thinking_of(d)[-1] == "x"
+        d("interrupt")
+    told = len(d.of(c.Tell))
+    assert d("think", "x", on_listening="ignore") is None and len(d.of(c.Tell)) == told
+    for wrong in ("", " ", "x" * 16_385):
+        with pytest.raises(InvalidArgument, match=r"1\.\.16384"):
+            d("think", wrong)
+    with pytest.raises(InvalidArgument, match="on_speaking must be one of"):
+        d("think", "x", on_speaking="inject")
+    d("pause")
+    with pytest.raises(BadState, match="paused"):
+        d("think", "x")
+
+
+def test_what_it_is_to_think_of_while_the_user_speaks() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.brain(b.SpeechStarted(0))
+    injected, again, later = (
+        d("think", "One.", on_listening="inject"),
+        d("think", "Two.", on_listening="inject", interruptable=False),
+        d("think", "Three.", on_listening="append"),
+    )
+    assert injected is again and not injected.interruptable
+    assert [(tell.text, tell.respond) for tell in d.of(c.Tell)] == [("One.", False), ("Two.", False)]
+    d.brain(b.SpeechStopped(0), b.UserText("i1", "And now?", True))
+    assert thinking_of(d) == ["One.", "Two."], "the user's turn comes first"
+    d.brain(b.ReplyStarted("r1", 0), b.ReplyText("r1", "Well."), b.ReplyAudio("r1", bytes(32_000), 16_000))
+    assert injected.state == "begun" and thinking_of(d) == ["One.", "Two."]
+    d.brain(b.ReplyFinished("r1", "Well."))
+    assert thinking_of(d) == ["One.", "Two.", "Three."] and later.state == "asked"
+    d.reply("r2", "Three it is.")
+    assert later.id == "r2"
+    reasons = [turn["start_reason"] for turn in d.conversation.turns.as_list()]
+    assert reasons == ["speech", "think"]
+    d.brain(b.SpeechStarted(0))
+    now = d("think", "Four.")
+    d.brain(b.ReplyStarted("r3", 0))
+    assert now.state == "begun" and d.conversation.turns.as_list()[2]["end_reason"] == "no_reply"
+
+
+def test_what_was_injected_into_a_cough_is_answered_all_the_same() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.user_says("Hello?")
+    d.reply("r1")
+    d.play("r1")
+    d.run(0.3)
+    d.brain(b.SpeechStarted(0, "i2"))
+    reply = d("think", "It rains.", on_listening="inject")
+    d.brain(b.SpeechStopped(0, "i2"), b.UserText("i2", "", True))
+    assert not d.held and d.live("r1").state == "heard"
+    d.brain(b.ReplyStarted("r2", 0))
+    assert reply.id == "r2" and reply.state == "begun"
+    d.brain(b.SpeechStarted(0, "i3"))
+    reply = d("think", "It pours.", on_listening="inject")
+    d("pause")
+    assert reply.state == "refused"
+    d("resume")
+    d.refuses = True
+    d.brain(b.SpeechStarted(0, "i4"))
+    reply = d("think", "It hails.", on_listening="inject")
+    assert isinstance(reply.error, BufferFull)
+    d.brain(b.SpeechStopped(0, "i4"), b.UserText("i4", "So?", True))
+    d.reply("r3")
+    assert d.live("r3") is not reply
+
+
+def test_what_it_is_to_think_of_while_it_thinks() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.user_says("What is it?")
+    d.brain(b.ReplyStarted("r1", 0))
+    assert d.conversation.state == "thinking" and d("think", "x", on_thinking="ignore") is None
+    later = d("think", "Later.", on_thinking="append")
+    assert not thinking_of(d)
+    now = d("think", "Now.")
+    assert thinking_of(d) == ["Now."] and d.live("r1").outcome == "interrupted"
+    finish(d, "r2", "Now then.")
+    assert now.outcome == "finished" and thinking_of(d) == ["Now.", "Later."]
+    assert d("interrupt") and later.state == "refused"
+    ends = [turn["end_reason"] for turn in d.conversation.turns.as_list()]
+    assert ends == ["interrupted", "finished", "interrupted"]
+
+
+def test_what_it_is_to_think_of_while_it_speaks() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.user_says("What is it?")
+    d.reply("r1", finish=False)
+    d.play("r1")
+    d.run(0.3)
+    assert d.conversation.state == "speaking" and d("think", "x") is None
+    later = d("think", "Later.", on_speaking="append", interruptable=False)
+    assert not thinking_of(d), "its text is not complete"
+    d.brain(b.ReplyFinished("r1", "Well, well."))
+    assert thinking_of(d) == ["Later."] and d.live("r1").state == "heard", "speech goes on"
+    d.reply("r2", "Later then.")
+    assert later.state == "begun" and not later.interruptable
+    d.user_says("No!", "i2")
+    assert d.live("r1").outcome == "interrupted" and later.state == "begun", "nobody interrupts it"
+    now = d("think", "Now.", on_listening="interrupt", on_thinking="interrupt", on_speaking="interrupt")
+    assert later.outcome == "interrupted" and thinking_of(d)[-1] == "Now." and now.state == "asked"
+
+
+def test_what_was_said_has_its_times() -> None:
+    d = Desk()
+    d.conversation.transcripts.wall_ms = 0
+    d("joined", "7")
+    d.run(2.0)
+    d.brain(b.SpeechStarted(500_000_000), b.SpeechStopped(1_500_000_000), b.UserText("i1", "What is it?", True))
+    d("tell", "In text.")
+    d.reply("r1")
+    d.play("r1")
+    d.run(1.0)
+    d.play(None)
+    d("over", d.live("r1"))
+    user, text, agent = d.conversation.history.as_list()  # the wall clock stands at 1000, where the agent's goes on
+    assert (user["speech_start_ms"], user["speech_end_ms"]) == (1000 - 1500, 1000 - 500)
+    assert "speech_start_ms" not in text
+    assert (agent["speech_start_ms"], agent["speech_end_ms"]) == (1000 - 990, 1000)

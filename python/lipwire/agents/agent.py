@@ -18,7 +18,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 from .._core import RATE
@@ -55,6 +55,7 @@ from .speech import keywords as commands
 from .speech.commands import Command
 from .speech.echo import EchoGuard
 from .speech.whisper_spotter import open_spotter
+from .think_actions import OnBusy, OnListening
 from .update import apply, check
 from .video import VideoSampler
 
@@ -300,6 +301,43 @@ class Agent:
         self._check_running()
         return self._done(self._now().tell(text, role, user=user))
 
+    def think(
+        self,
+        text: str,
+        *,
+        on_listening: OnListening = "interrupt",
+        on_thinking: OnBusy = "interrupt",
+        on_speaking: OnBusy = "ignore",
+        interruptable: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Reply | None:
+        """Takes a text as if the user had said it, and answers. What it does with it depends on what it does just then
+        (`think_actions`). Returns the answer, which may have to wait before it begins; None where it is ignored.
+
+        Args:
+            text: 1..16384 characters.
+            on_listening: interrupt (a turn of its own now), inject (into what the user is saying; a turn of its own
+                where nobody speaks), append (after the user's turn and its answer) or ignore.
+            on_thinking: interrupt (in place of the answer in the making), append (after it) or ignore.
+            on_speaking: interrupt (falls silent), append (answers after what is said) or ignore.
+            interruptable: whether the user may interrupt the answer by speaking.
+            metadata: goes with the request for the answer, to a chat service that takes any.
+
+        Raises:
+            InvalidArgument: no text, too long, or no such action. BadState: not running, or paused. BufferFull: 16
+            texts wait already. LipwireError: the brain cannot answer it.
+        """
+        self._check_running()
+        reply = self._now().think(
+            text,
+            on_listening=on_listening,
+            on_thinking=on_thinking,
+            on_speaking=on_speaking,
+            interruptable=interruptable,
+            metadata=metadata,
+        )
+        return self._done(reply)
+
     def respond(self, instructions: str | None = None) -> Reply:
         """Answers now, by these instructions where given. Returns the answer, which is yet to begin.
 
@@ -385,7 +423,8 @@ class Agent:
         return self.conversation.users
 
     def history(self) -> list[dict[str, Any]]:
-        """What was said: `{role, content, turn_id, timestamp}`, the newest 200. Of the agent only what was heard."""
+        """What was said: `{role, content, turn_id, timestamp}`, of what was spoken also `speech_start_ms` and
+        `speech_end_ms` (ms since 1970), the newest 200. Of the agent only what was heard."""
         return self.conversation.history.as_list()
 
     def turns(self) -> list[dict[str, Any]]:
@@ -552,7 +591,10 @@ class Agent:
                 case c.Say(_, text):
                     self.conversation.asked(reply, self.brain.speak(text))
                 case c.Tell(_, text, role):
-                    self.brain.tell(text, role)
+                    more: dict[str, Any] = {"metadata": action.metadata} if action.metadata else {}
+                    more |= {} if action.respond else {"respond": False}
+                    more |= {} if reply.interruptable else {"interruptable": False}
+                    self.brain.tell(text, role, **more)
                 case c.Respond(_, instructions):
                     self.brain.respond(instructions)
         except LipwireError as exc:

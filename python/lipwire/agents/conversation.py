@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -33,8 +34,11 @@ from .events import AgentEvent, AgentFailed, Said, StateChanged, TurnEnded
 from .face_tags import Feeling
 from .failures import for_users
 from .feelings import Acting
+from .greeting import Greeter
 from .replies import Outcome, Reply
+from .silence import SilenceWatch
 from .speech.commands import Command, command_in
+from .think_actions import Later, OnBusy, OnListening, ThinkActions, Thought
 from .transcripts import Transcripts
 from .turns import History, StartReason, Turn, Turns
 
@@ -72,6 +76,12 @@ def loud(pcm: bytes) -> bool:
     return len(samples) > 0 and float(np.dot(samples, samples)) / len(samples) >= LOUD_RMS**2
 
 
+def _check_told(text: str) -> None:
+    """Raises InvalidArgument: no message in text."""
+    if not text.strip() or len(text) > MAX_TELL:
+        raise InvalidArgument(f"text must have 1..{MAX_TELL} characters, got {len(text)}")
+
+
 # --------------------------------------------------------------------------------------------------------- actions
 
 
@@ -91,11 +101,14 @@ class Say(Struct, frozen=True):
 
 
 class Tell(Struct, frozen=True):
-    """The brain is told something, and is to answer: `Brain.tell`. Where it raises, `refused` says so."""
+    """The brain is told something, and is to answer, unless it is only to bear it in mind: `Brain.tell`. Where it
+    raises, `refused` says so."""
 
     reply: Reply
     text: str
     role: Literal["user", "system"]
+    respond: bool = True
+    metadata: Mapping[str, str] = {}
 
 
 class Respond(Struct, frozen=True):
@@ -277,7 +290,12 @@ class Conversation:
         """The user who speaks, or spoke last."""
         self._assembler = t.Assembler()
         self._alone_since = 0
-        self._greeted = False
+        self._greeter = Greeter()
+        self._silence = SilenceWatch()
+        self._later = Later()
+        """What is to be thought of when what is said and answered allows it."""
+        self._injected: Reply | None = None
+        """Answers what the user is saying, and what was given to be thought of with it."""
         self._replies: dict[str, Reply] = {}
         """The replies that the brain has named, by id, whatever their state."""
         self._live: dict[str, Reply] = {}
@@ -323,6 +341,10 @@ class Conversation:
             return otherwise
         return max(0.0, min(self._now_ms - (self._ns - at_ns) / 1e6, self._now_ms))
 
+    def _wall_at(self, at_ns: int | None) -> int | None:
+        """Ms since 1970 at a moment of CLOCK_MONOTONIC."""
+        return None if at_ns is None else self.transcripts.wall_ms - round((self._ns - at_ns) / 1e6)
+
     def _in(self, seconds: float) -> int:
         return self.clock + round(seconds * RATE)
 
@@ -338,6 +360,7 @@ class Conversation:
         heard = self._live.get(self._playing[0] or "")
         if heard is not None and heard.state == "begun":
             heard.state = "heard"
+            heard.heard_ns = self._ns
             if heard.turn is not None:
                 heard.turn.mark("first_sample", self._ns)
             self._review()
@@ -369,11 +392,28 @@ class Conversation:
         if due is not None and due.state == "asked" and self.clock >= due.expected_until:
             self._due = None
             self.turns.drop_open(self._now_ms)
+        self._say_by_itself()
         if self.accompanied:
             self._alone_since = self.clock
         elif self.config.idle_timeout and self.clock - self._alone_since >= self.config.idle_timeout * RATE:
             self._do(Leave("idle_timeout"))
+        self._take_up()
         self._review()
+
+    def _say_by_itself(self) -> None:
+        """The greeting, where its time has come; what is said or thought of in a silence."""
+        free = self.state in ("listening", "idle") and self._is_answered()
+        if free and self._greeter.waits and not (self.paused or self.winding_up):
+            self._greet()
+        silence = self.config.silence
+        quiet = free and self.state == "listening" and not self._greeter.waits and not self.winding_up
+        if not self._silence.look(silence, self.clock, quiet) or silence is None or not silence.content.strip():
+            return
+        if silence.action == "speak":
+            self._say(silence.content, "silence")
+        else:
+            self.turns.begin("silence", self._now_ms).action = "think"
+            self._do(Tell(self._expect_reply("silence"), silence.content, "user"))
 
     # ------------------------------------------------------------------------------------------------------- control
 
@@ -391,7 +431,11 @@ class Conversation:
         return self._say(text, "speak", interruptable)
 
     def interrupt(self) -> bool:
-        """Stops what is being said or thought; returns whether there was anything."""
+        """Stops what is being said or thought, or waits to be; returns whether there was anything."""
+        waited = self._later.clear()
+        return self._hush() or waited
+
+    def _hush(self) -> bool:
         cut = self._cut(force=True)
         if self.turns.open is not None and self._is_due():  # an answer that has not begun will not be said either
             assert self._due is not None
@@ -404,13 +448,74 @@ class Conversation:
     def tell(self, text: str, role: Literal["user", "system"] = "user", *, user: str = "") -> Reply:
         """Takes a message in text, which is answered (`Agent.tell`). Raises InvalidArgument, BadState."""
         self.check_not_paused()
-        if not text.strip() or len(text) > MAX_TELL:
-            raise InvalidArgument(f"text must have 1..{MAX_TELL} characters, got {len(text)}")
+        _check_told(text)
         turn, reply = self._ask("text", user)
+        self._greeter.answered()
         turn.user_text = text
         self.history.add(role, text, turn.turn_id, self.transcripts.wall_ms)
         self._do(Tell(reply, text, role))
         return reply
+
+    def think(
+        self,
+        text: str,
+        *,
+        on_listening: OnListening = "interrupt",
+        on_thinking: OnBusy = "interrupt",
+        on_speaking: OnBusy = "ignore",
+        interruptable: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Reply | None:
+        """Takes a text as if the user had said it (`Agent.think`). Raises InvalidArgument, BadState, BufferFull."""
+        self.check_not_paused()
+        _check_told(text)
+        actions = ThinkActions(on_listening=on_listening, on_thinking=on_thinking, on_speaking=on_speaking)
+        action = actions.of(self.state)
+        if action == "ignore":
+            return None
+        thought = Thought(Reply("think", interruptable=interruptable), text, metadata or {})
+        if action == "inject" and self._user_is_speaking():
+            return self._inject(thought)
+        if action == "append" and not self._is_answered():
+            self._later.add(thought)
+            return thought.reply
+        if action == "interrupt":
+            self._hush()
+        self._think_of(thought)
+        return thought.reply
+
+    def _think_of(self, thought: Thought) -> None:
+        turn = self.turns.begin("think", self._now_ms)
+        turn.user_ended_ns = self._ns
+        turn.user_text = thought.text
+        self.history.add("user", thought.text, turn.turn_id, self.transcripts.wall_ms)
+        self._expect_reply("think", thought.reply)
+        self._do(Tell(thought.reply, thought.text, "user", metadata=thought.metadata))
+
+    def _inject(self, thought: Thought) -> Reply:
+        """The user is saying something: what answers that answers this, too."""
+        turn = self.turns.open
+        assert turn is not None
+        self._injected = reply = self._injected or thought.reply
+        reply.interruptable = reply.interruptable and thought.reply.interruptable
+        self.history.add("user", thought.text, turn.turn_id, self.transcripts.wall_ms)
+        self._do(Tell(reply, thought.text, "user", respond=False, metadata=thought.metadata))
+        return reply
+
+    def _take_up(self) -> None:
+        """What waits to be thought of is, where it can be."""
+        if self._later and self._is_answered() and not self.paused:
+            self._think_of(self._later.next())
+
+    def _user_is_speaking(self) -> bool:
+        turn = self.turns.open
+        return turn is not None and turn.start_reason == "speech" and turn.user_ended_ns is None
+
+    def _is_answered(self) -> bool:
+        """Nobody waits for an answer, or for the rest of what one says; it may still be heard."""
+        asked = any(self.clock < reply.expected_until for reply in self._asked)
+        waits = self.turns.open is not None or self._is_due() or asked or self._doubt is not None
+        return not waits and all(reply.written or reply.complete for reply in self._live.values())
 
     def respond(self, instructions: str | None = None) -> Reply:
         """Has the brain answer now (`Agent.respond`). Raises BadState."""
@@ -440,6 +545,7 @@ class Conversation:
         self.paused = True
         self._due = None
         self.turns.drop_open(self._now_ms)
+        self._forget_thoughts()
         self._cut(force=True)
         # A turn that has begun is to end in the brain too; what it answers is not said.
         frames = self.config.turn_detection.longest_ms // 10 + 30
@@ -450,7 +556,7 @@ class Conversation:
         """Goes on."""
         if self.paused:
             self.paused = False
-            self._greet()
+            self._welcome()
             self._review(always=True)
 
     def command(self, command: Command) -> None:
@@ -467,6 +573,7 @@ class Conversation:
             self.transcripts.state("idle", self.paused, 0)
         self._ended = True
         self.state = "idle"
+        self._forget_thoughts()
         self._cut(force=True)
         self.turns.drop_open(self._now_ms)
 
@@ -478,6 +585,7 @@ class Conversation:
         self.winding_up = True
         self._due = None
         self.turns.drop_open(self._now_ms)
+        self._forget_thoughts()
         self._refuse(list(self._asked))
         if self._doubt is not None:  # the user speaks: nothing goes on
             self._cut(force=False)
@@ -487,6 +595,12 @@ class Conversation:
         else:
             self._last = heard, self._played_ms(heard)
         self._review()
+
+    def _forget_thoughts(self) -> None:
+        """What waits to be thought of will not be."""
+        self._later.clear()
+        if self._injected is not None:
+            self._injected.state, self._injected = "refused", None
 
     @property
     def silent(self) -> bool:
@@ -525,19 +639,25 @@ class Conversation:
         if user in self.users:
             return
         self.users.add(user)
-        self._greet()
+        self._welcome()
         self._review()
 
+    def _welcome(self) -> None:
+        """Who is there is greeted, where that is due and the agent may speak."""
+        if not self.paused and not self.winding_up and self.accompanied:
+            self._greeter.came(self.config.greeting, self.clock)
+            self._greet()
+
     def _greet(self) -> None:
-        """The first user who is wanted is greeted, once, when the agent may speak."""
-        if not self._greeted and not self.paused and not self.winding_up and self.accompanied:
-            self._greeted = True
-            if self.config.llm.greeting_message:
-                self._say(self.config.llm.greeting_message, "greeting")
+        if self._greeter.look(self.clock) and self.config.llm.greeting_message:
+            self._cut_off([reply for reply in self._live.values() if reply.reason == "greeting"])
+            self._say(self.config.llm.greeting_message, "greeting", self.config.greeting.interruptable)
 
     def left(self, user: str) -> None:
         """Somebody is gone."""
         self.users.discard(user)
+        if not self.accompanied:
+            self._greeter.alone(self.config.greeting)
         self._review()
 
     def out_of_channel(self, reason: str) -> None:
@@ -631,6 +751,7 @@ class Conversation:
                 self._tool_called(event)
             case b.Failed():
                 self._failed(self._unheard(event))
+        self._take_up()
         self._review()
 
     def asked(self, reply: Reply, reply_id: str) -> None:
@@ -645,9 +766,11 @@ class Conversation:
             self._due = None
             if self.turns.open is not None:
                 self.turns.end(self.turns.open, "failed", self._now_ms)
+        elif reply is self._injected:
+            self._injected = None
         elif reply in self._asked:
             self._asked.remove(reply)
-        if reply.reason in ("greeting", "failure"):  # nobody else hears of it
+        if reply.own_words and reply.reason != "speak":  # nobody else hears of it
             self.failures += 1
             logger.warning("[%s] the %s message cannot be said: %s", self.config.name, reply.reason, error)
             self._do(Emit(b.Failed("TTS_ERROR", str(error))))
@@ -680,7 +803,8 @@ class Conversation:
                 self._doubt.turns.append(turn)
         self._is_of(item_id, turn)
         turn.user_ended_ns = end_ns
-        self._expect_reply("speech")
+        injected, self._injected = self._injected, None
+        self._expect_reply("speech", injected)
         if self._doubt is not None:
             self._doubt.until = self._in(self.config.turn_detection.false_interruption_timeout)
 
@@ -706,8 +830,10 @@ class Conversation:
                 assert self._due is not None
                 self._due.expected_until = self._in(NO_SPEECH_DUE)
             return
+        self._greeter.answered()
         turn.user_text = event.text
-        self.history.add("user", event.text, turn.turn_id, self.transcripts.wall_ms)
+        began, ended = (self._wall_at(ns) for ns in (turn.user_began_ns, turn.user_ended_ns or self._ns))
+        self.history.add("user", event.text, turn.turn_id, self.transcripts.wall_ms, began, ended)
         self._do(Emit(Said("user", event.text, turn.turn_id)))
         if self.config.film:
             start_ms = self._ms_at(turn.user_began_ns, turn.start_ms)
@@ -785,7 +911,8 @@ class Conversation:
         doubt = self._doubt
         assert doubt is not None
         self._cut_off([reply for reply in doubt.answers if reply.id in self._live])
-        self._due = None
+        if self._due is not None and self._due.reason != "think":  # what was given meanwhile is answered all the same
+            self._due = None
         self.turns.drop_open(self._now_ms)
         self._settled = doubt
         self.false_interruptions += 1
@@ -871,7 +998,7 @@ class Conversation:
             self._due = None
             self.turns.end(turn, "failed", self._now_ms)
         message = "" if self.config.llm.failure_message == "" else sentence
-        own_words = turn.start_reason in ("speak", "greeting", "failure")
+        own_words = reply is not None and reply.own_words
         waits = any(one.reason == "failure" for one in (*self._live.values(), *self._asked))
         if message and not own_words and not self.paused and not self.winding_up and not waits:
             self._say(message, "failure")
@@ -881,13 +1008,14 @@ class Conversation:
     def _is_due(self) -> bool:
         return self._due is not None and self._due.state == "asked"
 
-    def _expect_reply(self, reason: StartReason) -> Reply:
-        self._due = Reply(reason, expected_until=self._in(REPLY_DUE))
+    def _expect_reply(self, reason: StartReason, reply: Reply | None = None) -> Reply:
+        self._due = reply or Reply(reason)
+        self._due.expected_until = self._in(REPLY_DUE)
         self._review()
         return self._due
 
     def _say(self, text: str, reason: StartReason, interruptable: bool = True) -> Reply:
-        reply = Reply(reason, interruptable=interruptable, expected_until=self._in(REPLY_DUE))
+        reply = Reply(reason, interruptable=interruptable, expected_until=self._in(REPLY_DUE), own_words=True)
         self._asked.append(reply)
         if len(self._asked) > REMEMBERED:
             self._asked.pop(0).state = "refused"
@@ -933,6 +1061,8 @@ class Conversation:
             return
         if reply.own_words:
             reply.turn = self.turns.beside(reply.reason, self._now_ms)
+            if reply.reason == "silence":
+                reply.turn.action = "speak"
         else:
             reply.turn = self.turns.answered(self._now_ms)
         reply.state = "begun"
@@ -946,6 +1076,7 @@ class Conversation:
         if reason == "cancelled" and reply.interruptable:
             self._cut(force=False)
         else:
+            reply.written = True
             self._do(Finish(reply, text))
 
     def over(self, reply: Reply) -> None:
@@ -954,6 +1085,7 @@ class Conversation:
             return
         text = reply.heard(reply.received_ms) if reply.outcome == "failed" else reply.text.strip()
         self._end(reply, reply.outcome or "finished", text, reply.received_ms)
+        self._take_up()
         self._review()
 
     def _played_ms(self, reply: Reply) -> float:
@@ -998,7 +1130,8 @@ class Conversation:
         reply.state, reply.outcome = "over", outcome
         if text:
             self._transcribe(reply, t.INTERRUPTED if outcome == "interrupted" else t.ENDED, played_ms, text)
-            self.history.add("assistant", text, reply.turn_id, self.transcripts.wall_ms)
+            now = self.transcripts.wall_ms
+            self.history.add("assistant", text, reply.turn_id, now, self._wall_at(reply.heard_ns), now)
             self._do(Emit(Said("assistant", text, reply.turn_id, outcome == "interrupted")))
             if self.config.film:
                 words = tuple(reply.heard_words(played_ms))

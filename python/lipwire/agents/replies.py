@@ -29,8 +29,6 @@ Outcome = Literal["finished", "interrupted", "failed"]
 MS_A_CHARACTER = 65
 """How long a letter takes to be said, where nothing better is known yet; a character that is a syllable takes as long
 as several (`speech.scripts.length`)."""
-OWN_WORDS: frozenset[StartReason] = frozenset({"greeting", "speak", "failure"})
-"""Reasons of a reply whose text is the agent's, not the model's."""
 
 
 class _Piece(Struct):
@@ -53,9 +51,18 @@ class Reply:
         reason: why it is said.
         interruptable: whether the user may interrupt it by speaking.
         expected_until: the clock, in samples, until which the agent counts as thinking of it.
+        own_words: whether its text is the agent's, not the model's: a greeting, a failure message, what `speak` was
+            given.
     """
 
-    def __init__(self, reason: StartReason, *, interruptable: bool = True, expected_until: int = 0) -> None:
+    def __init__(
+        self,
+        reason: StartReason,
+        *,
+        interruptable: bool = True,
+        expected_until: int = 0,
+        own_words: bool = False,
+    ) -> None:
         self.id = ""
         """Given by the brain; empty as long as the brain has not named it."""
         self.reason = reason
@@ -68,6 +75,7 @@ class Reply:
         """The turn that it answers, once it has begun."""
         self.interruptable = interruptable
         self.expected_until = expected_until
+        self.own_words = own_words
         self.text = ""
         """All of its text, as far as the brain has handed it over."""
         self.words: list[TimedWord] = []
@@ -76,17 +84,16 @@ class Reply:
         """(index of a character, what the face is to show from there on), as the model has said, in order."""
         self.received_ms = 0.0
         """Sound that the brain has handed over and that can be played."""
+        self.heard_ns: int | None = None
+        """When its first sample was in the channel (CLOCK_MONOTONIC)."""
+        self.written = False
+        """Whether the brain has finished it."""
         self.complete = False
         """Whether the brain has handed over all of the sound."""
         self._pieces: list[_Piece] = []
 
     def __repr__(self) -> str:
         return f"<Reply {self.id or 'unnamed'} {self.reason} {self.state} {self.outcome or ''}>"
-
-    @property
-    def own_words(self) -> bool:
-        """Whether the text is the agent's: a greeting, a failure message, or what `speak` was given."""
-        return self.reason in OWN_WORDS
 
     @property
     def turn_id(self) -> int:

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-StartReason = Literal["speech", "text", "respond", "greeting", "speak", "failure", "agent"]
-"""The user spoke or wrote; the service asked for an answer; the agent's own words: the greeting, /speak, the failure
-message, or something that the brain began by itself (such as what follows a tool)."""
+StartReason = Literal["speech", "text", "respond", "think", "silence", "greeting", "speak", "failure", "agent"]
+"""The user spoke or wrote; the service asked for an answer, or gave something to think of; nobody said anything for a
+while; the agent's own words: the greeting, /speak, the failure message; or something that the brain began by itself
+(such as what follows a tool)."""
 EndReason = Literal["finished", "interrupted", "failed", "no_reply"]
 
 KEPT = 200
@@ -30,6 +31,8 @@ class Turn(Struct, kw_only=True):
 
     turn_id: int
     start_reason: StartReason
+    action: Literal["", "speak", "think"] = ""
+    """What a silence led to."""
     user: str = ""
     start_ms: int
     """When it began, by the agent's clock: ms of sound since the agent came."""
@@ -81,6 +84,7 @@ class Turn(Struct, kw_only=True):
         return {
             "turn_id": self.turn_id,
             "start_reason": self.start_reason,
+            **({"action": self.action} if self.action else {}),
             "end_reason": self.end_reason,
             "user": self.user,
             "start_ms": self.start_ms,
@@ -108,7 +112,7 @@ class Turns:
         turn = Turn(turn_id=next(self._numbers), start_reason=reason, user=user, start_ms=start_ms)
         self._kept.append(turn)
         self.count += 1
-        if reason in ("speech", "text", "respond"):
+        if reason in ("speech", "text", "respond", "think", "silence"):
             self.open = turn
         return turn
 
@@ -158,10 +162,20 @@ class History:
     def __init__(self) -> None:
         self._kept: deque[dict[str, Any]] = deque(maxlen=KEPT)
 
-    def add(self, role: str, text: str, turn_id: int, wall_ms: int) -> None:
-        """Adds a message of `wall_ms` (ms since 1970). What the user said may become known while it is answered, or
-        later: it comes before its answer."""
+    def add(
+        self,
+        role: str,
+        text: str,
+        turn_id: int,
+        wall_ms: int,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+    ) -> None:
+        """Adds a message of `wall_ms` (ms since 1970), spoken from `start_ms` to `end_ms` where it was. What the user
+        said may become known while it is answered, or later: it comes before its answer."""
         entry = {"role": role, "content": text, "turn_id": turn_id, "timestamp": wall_ms}
+        if start_ms is not None and end_ms is not None:
+            entry |= {"speech_start_ms": start_ms, "speech_end_ms": end_ms}
         later: list[dict[str, Any]] = []
         while role == "user" and self._kept:
             last = self._kept[-1]
@@ -172,5 +186,6 @@ class History:
         self._kept.extend(reversed(later))
 
     def as_list(self) -> list[dict[str, Any]]:
-        """`{role, content, turn_id, timestamp}`, the oldest first."""
+        """`{role, content, turn_id, timestamp}`, of what was spoken also `speech_start_ms` and `speech_end_ms`, in ms
+        since 1970; the oldest first."""
         return list(self._kept)

@@ -904,3 +904,31 @@ async def test_brackets_have_times_where_words_have() -> None:
         assert [word.start_ms for word in words] == sorted(word.start_ms for word in words)
         assert words[2].duration_ms == 0
         assert done.text == "Well yes. (nods) Good."
+
+
+# ------------------------------------------------------------------------------------------- what it is told meanwhile
+
+
+@pytest.mark.parametrize("heard", ["And now?", ""])
+async def test_what_it_is_told_while_a_user_speaks_is_answered_with_that(speech: bytes, heard: str) -> None:
+    """Also where it was no speech after all."""
+    async with scene(texts=heard) as s:
+        await s.hear(SILENCE * 20 + speech[:16_000])
+        await s.record.wait(SpeechStarted)
+        s.brain.tell("It rains.", respond=False)
+        assert not s.chat.requests
+        await s.hear(speech[16_000:], 700)
+        await s.record.wait(ReplyFinished)
+        assert s.asked() == [("user", f"It rains.\n{heard}".strip())] and len(s.chat.requests) == 1
+
+
+async def test_an_answer_that_is_to_stay_stays_when_another_one_is_due() -> None:
+    async with scene(["One of two.", "Two of two."], tts={"first_byte": 0.3}) as s:
+        s.brain.tell("one", interruptable=False)
+        await s.record.wait(Stamp, name="tts_asked")
+        s.brain.tell("two")
+        await s.record.wait(ReplyFinished, 2)
+        assert [(done.text, done.reason) for done in s.record.of(ReplyFinished)] == [
+            ("One of two.", "done"),
+            ("Two of two.", "done"),
+        ]

@@ -152,8 +152,22 @@ class Brain(Protocol):
     def see(self, user: str, jpeg: bytes) -> None:
         """A picture of the user, at most one a second; only the newest is kept."""
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
-        """A message in text, as if it had been said; with `respond` it is answered."""
+    def tell(
+        self,
+        text: str,
+        role: Literal["user", "system"] = "user",
+        *,
+        respond: bool = True,
+        metadata: Mapping[str, str] | None = None,
+        interruptable: bool = True,
+    ) -> None:
+        """A message in text, as if it had been said; with `respond` it is answered, else it counts for the next answer,
+        and for that of a user who is speaking.
+
+        Args:
+            metadata: goes with the request for that answer, to a service that takes any.
+            interruptable: whether another answer may take the place of this one while it is in the making.
+        """
 
     def respond(self, instructions: str | None = None) -> None:
         """Answer now, by these instructions where given, for this one reply."""

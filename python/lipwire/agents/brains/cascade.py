@@ -19,7 +19,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from datetime import date
@@ -139,6 +139,8 @@ class _Chained(Generation):
         super().__init__(kind, skipped)
         self.before = before
         """Those that are handed over first."""
+        self.metadata: dict[str, str] = {}
+        """Goes with the requests for it."""
         self.unheard = ""
         """Text of a service that sends the sound itself, whose sound has not come."""
         self.began = 0.0
@@ -193,6 +195,8 @@ class CascadeBrain:
         self._last_turn: asyncio.Task[None] | None = None
         """Takes the turn that ended last to its reply."""
         self._unanswered = False
+        self._metadata: dict[str, str] = {}
+        """Of the next request for an answer."""
         self._doubted = False
         self._picture: chat.Picture | None = None
         self._replies: dict[str, _Chained] = {}
@@ -357,10 +361,21 @@ class CascadeBrain:
 
     # ---- being told
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
+    def tell(
+        self,
+        text: str,
+        role: Literal["user", "system"] = "user",
+        *,
+        respond: bool = True,
+        metadata: Mapping[str, str] | None = None,
+        interruptable: bool = True,
+    ) -> None:
         self._context.add(role, text)
+        self._metadata |= metadata or {}
         if respond:
-            self._answer(None, None)
+            self._answer(None, None, kept=not interruptable)
+        elif self._turn is not None:
+            self._unanswered = True
 
     def respond(self, instructions: str | None = None) -> None:
         self._answer(instructions, None)
@@ -394,12 +409,15 @@ class CascadeBrain:
 
     # ---- replies
 
-    def _answer(self, instructions: str | None, item_id: str | None) -> None:
+    def _answer(self, instructions: str | None, item_id: str | None, *, kept: bool = False) -> None:
         self._unanswered = False
         for reply in list(self._replies.values()):
-            if reply.kind == "chat":
+            if reply.kind == "chat" and not reply.kept:
                 self._drop(reply)
-        self._begin("chat", lambda reply, speech: self._think(reply, speech, instructions), item_id)
+        reply_id = self._begin("chat", lambda reply, speech: self._think(reply, speech, instructions), item_id)
+        answer = self._replies[reply_id]
+        answer.kept = kept
+        answer.metadata, self._metadata = self._metadata, {}
 
     def speak(self, text: str) -> str:
         async def say(reply: _Chained, speech: SynthesisStream) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from typing import Any, Literal, Protocol
@@ -210,7 +210,15 @@ class EchoBrain(_SpeakingBrain):
 
     def see(self, user: str, jpeg: bytes) -> None: ...
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
+    def tell(
+        self,
+        text: str,
+        role: Literal["user", "system"] = "user",
+        *,
+        respond: bool = True,
+        metadata: Mapping[str, str] | None = None,
+        interruptable: bool = True,
+    ) -> None:
         if respond:
             self.speak(text)
 
@@ -320,7 +328,15 @@ class ScriptBrain(_SpeakingBrain):
 
     def see(self, user: str, jpeg: bytes) -> None: ...
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
+    def tell(
+        self,
+        text: str,
+        role: Literal["user", "system"] = "user",
+        *,
+        respond: bool = True,
+        metadata: Mapping[str, str] | None = None,
+        interruptable: bool = True,
+    ) -> None:
         if respond:
             self._answer()
 

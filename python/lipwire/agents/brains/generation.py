@@ -32,6 +32,8 @@ class Generation:
         """How much of its sound was handed over."""
         self.dropped = False
         """Whether nothing more of it is to be handed over."""
+        self.kept = False
+        """Whether no other answer takes its place."""
         self._tags = FaceTags()
         self._brackets = Brackets(skipped)
         self._behind: list[str] = []

@@ -15,7 +15,7 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from copy import copy
 from typing import Any, Literal
 
@@ -411,12 +411,20 @@ class RealtimeBrain:
         item = {"id": self._picture_item, "type": "message", "role": "user", "content": content}
         self._send({"type": "conversation.item.create", "item": item})
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
+    def tell(
+        self,
+        text: str,
+        role: Literal["user", "system"] = "user",
+        *,
+        respond: bool = True,
+        metadata: Mapping[str, str] | None = None,
+        interruptable: bool = True,
+    ) -> None:
         self._context.add(role, text)
         self._add_item(role, text)
         if respond:
             self._show()
-            self._answer({})
+            self._answer({}, kept=not interruptable)
 
     def respond(self, instructions: str | None = None) -> None:
         self._answer({"instructions": instructions} if instructions else {})
@@ -446,13 +454,15 @@ class RealtimeBrain:
 
     # ---- replies
 
-    def _answer(self, options: dict[str, Any]) -> None:
+    def _answer(self, options: dict[str, Any], *, kept: bool = False) -> None:
         """The reply that is being made gives way to a new one."""
         under_way = [response.reply for response in self._responses.values()]
         for reply in (*under_way, self._asked, self._next, *self._waiting):
-            if reply is not None and reply.kind == "chat" and not reply.dropped:
+            if reply is not None and reply.kind == "chat" and not (reply.dropped or reply.kept):
                 self._break_off(reply)
-        self._want(_Responses("chat", options))
+        answer = _Responses("chat", options)
+        answer.kept = kept
+        self._want(answer)
 
     def speak(self, text: str) -> str:
         instructions = exactly(without_tags(text))
