@@ -16,7 +16,7 @@ from lipwire.agents.config import AgentConfig, Llm
 from lipwire.agents.conversation import Conversation
 from lipwire.agents.events import AgentFailed, Said, StateChanged, TurnEnded
 from lipwire.agents.failures import SENTENCES
-from lipwire.agents.options import Greeting, Silence
+from lipwire.agents.options import Filler, Greeting, Silence
 from lipwire.agents.replies import Reply
 from lipwire.errors import BadState, BufferFull, InvalidArgument
 from lipwire.protocol import transcript as t
@@ -47,12 +47,14 @@ class Desk:
         while self.conversation.actions:
             action = self.conversation.actions.popleft()
             self.done.append(action)
-            if isinstance(action, c.Say | c.Tell | c.Respond) and action.reply.state == "asked":
+            if isinstance(action, c.Say | c.Fill | c.Tell | c.Respond) and action.reply.state == "asked":
                 if self.refuses:
                     self.conversation.refused(action.reply, BufferFull("no more"))
                 elif isinstance(action, c.Say):
                     self.said += 1
                     self.conversation.asked(action.reply, f"said-{self.said}")
+                elif isinstance(action, c.Fill):
+                    self.conversation.asked(action.reply, f"fill-{len(self.of(c.Fill))}")
             elif isinstance(action, c.Hold):
                 self.held, self.stopped = True, self.playing
             elif isinstance(action, c.Release):
@@ -1001,6 +1003,143 @@ def test_a_silence_that_cannot_be_broken_is_told() -> None:
     d("pause")
     d.run(5.0)
     assert len(d.events(b.Failed)) == 2, "paused, it says nothing"
+
+
+def waiting(**fields: Any) -> Desk:
+    """A user waits for an answer."""
+    d = Desk(filler=Filler(wait_ms=1000, phrases=["Let me see.", "Well now."], order="round_robin"), **fields)
+    d("joined", "7")
+    d.run(0.5)
+    d.user_says("What is it?")
+    return d
+
+
+def fill(d: Desk, ms: int = 500) -> None:
+    """The phrase is said to its end."""
+    word = b.TimedWord("Let", 0, 100)
+    d.brain(b.ReplyStarted("fill-1", 0), b.ReplyText("fill-1", "Let me see.", 0, ms, (word,)))
+    d.brain(b.ReplyAudio("fill-1", bytes(32 * ms), 16_000), b.ReplyFinished("fill-1", "Let me see."))
+    d.play("fill-1")
+    d.run(ms / 1000)
+    d.play(None)
+    d("over", d.live("fill-1"))
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_who_waits_is_told_something(begun: bool) -> None:
+    d = waiting()
+    if begun:
+        d.brain(b.ReplyStarted("r1", 0))
+    d.run(0.9)
+    assert not d.of(c.Fill)
+    d.run(0.3)
+    assert [fill.text for fill in d.of(c.Fill)] == ["Let me see."] and d.conversation.state == "thinking"
+    fill(d)
+    assert d.states()[-2:] == ["speaking", "thinking"]
+    adds = [(add.reply.id, add.before and add.before.id) for add in d.of(c.Add)]
+    assert adds == ([("r1", None), ("fill-1", "r1")] if begun else [("fill-1", None)])
+    d.run(3.0)
+    assert len(d.of(c.Fill)) == 1, "once"
+    d.brain(
+        b.ReplyStarted("r1", d.clock * 1_000_000_000 // 48_000),
+        b.ReplyText("r1", "It is late.", 0, 1000, (b.TimedWord("It", 100, 200),)),
+        b.ReplyAudio("r1", bytes(32_000), 16_000),
+        b.ReplyFinished("r1", "It is late."),
+    )
+    d.run(0.3)
+    d.play("r1")
+    d.run(1.0)
+    d.play(None)
+    d("over", d.live("r1"))
+    [turn] = d.conversation.turns.as_list()
+    assert (turn["agent_text"], turn["end_reason"]) == ("It is late.", "finished") and d.conversation.turns.count == 1
+    assert turn["e2e_latency_ms"] > 4000, "of the answer"
+    assert len(d.events(TurnEnded)) == 1 and [said.text for said in d.events(Said)][1:] == [
+        "Let me see.",
+        "It is late.",
+    ]
+    assert [h["content"] for h in d.conversation.history.as_list()] == ["What is it?", "Let me see.", "It is late."]
+    told = [m for m in d.messages() if isinstance(m, t.AssistantTranscription)]
+    assert {m.turn_id for m in told} == {1} and [m.turn_status for m in told[:-1]] == [t.RUNNING] * (len(told) - 1)
+    last = told[-1]
+    assert (last.text, last.turn_status) == ("Let me see. It is late.", t.ENDED)
+    assert last.words is not None and [word.word for word in last.words] == ["Let", "It"]
+    before = last.duration_ms - 1000
+    assert last.words[1].start_ms == 100 + before and before > 3000
+    assert last.start_ms + before + 1000 == d.conversation.clock // 48
+
+
+def test_an_answer_in_time_needs_no_filling() -> None:
+    d = waiting()
+    d.brain(b.ReplyStarted("r1", 0))
+    d.run(0.9)
+    d.brain(b.Stamp("r1", "first_token", 0))
+    d.run(3.0)
+    assert not d.of(c.Fill), "the model has begun"
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_an_answer_that_comes_before_what_fills_in_for_it(named: bool) -> None:
+    d = waiting()
+    d.brain(b.ReplyStarted("r1", 0))
+    d.run(1.3)
+    if named:
+        d.brain(b.ReplyStarted("fill-1", 0))
+    d.reply("r1", "It is late.")
+    assert "fill-1" in [done.reply_id for done in d.of(c.Interrupted)], "it is not needed"
+    d.brain(b.ReplyStarted("fill-1", 0), b.ReplyAudio("fill-1", bytes(3200), 16_000))
+    assert [play.reply.id for play in d.of(c.Play)] == ["r1"]
+
+
+def test_a_cough_is_answered_with_nothing() -> None:
+    d = Desk(filler=Filler(wait_ms=100, phrases=["Let me see."]))
+    d("joined", "7")
+    d.user_says("What is it?")
+    d.reply("r1")
+    d.play("r1")
+    d.run(1.1)
+    d.play(None)
+    d("over", d.live("r1"))
+    d.brain(b.SpeechStarted(0, "i2"), b.SpeechStopped(0, "i2"))
+    d.run(1.0)
+    assert not d.of(c.Fill), "nobody knows what was said"
+    d.brain(b.UserText("i2", "And then?", True))
+    d.run(0.2)
+    assert len(d.of(c.Fill)) == 1
+
+
+def test_the_user_interrupts_what_fills_in() -> None:
+    d = waiting()
+    d.brain(b.ReplyStarted("r1", 0))
+    d.run(1.3)
+    d.brain(b.ReplyText("fill-1", "Let me see.", 0, 500), b.ReplyAudio("fill-1", bytes(16_000), 16_000))
+    d.play("fill-1")
+    d.run(0.3)
+    d.brain(b.SpeechStarted(0, "i2"))
+    assert d.held
+    d.brain(b.UserText("i2", "Stop it!", False))
+    assert d.live("fill-1").outcome == d.live("r1").outcome == "interrupted"
+    assert d.conversation.turns.as_list()[0]["end_reason"] == "interrupted"
+    told = [m for m in d.messages() if isinstance(m, t.AssistantTranscription)]
+    assert told[-1].turn_status == t.INTERRUPTED and told[-1].text
+    d.brain(b.SpeechStopped(0, "i2"), b.UserText("i2", "Stop it!", True))
+    d.run(1.3)
+    assert [one.text for one in d.of(c.Fill)] == ["Let me see.", "Well now."], "another turn"
+
+
+def test_an_answer_that_fails_after_all_ends_what_filled_in_for_it() -> None:
+    d = waiting(llm={"failure_message": ""})
+    d.brain(b.ReplyStarted("r1", 0))
+    d.run(1.3)
+    fill(d)
+    d.brain(b.Failed("LLM_ERROR", "away", "r1"), b.ReplyFinished("r1", "", "failed"))
+    told = [m for m in d.messages() if isinstance(m, t.AssistantTranscription)]
+    assert (told[-1].text, told[-1].turn_status) == ("Let me see.", t.ENDED)
+    assert d.conversation.turns.as_list()[0]["agent_text"] == ""
+    d.refuses = True
+    d.user_says("Hello?", "i2")
+    d.run(1.5)
+    assert len(d.of(c.Fill)) == 2 and len(d.events(b.Failed)) == 1 and d.conversation.state == "thinking"
 
 
 # ------------------------------------------------------------------------------------------------------------- think

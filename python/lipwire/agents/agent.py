@@ -49,6 +49,7 @@ from .conversation import Conversation, Priority
 from .cues import Captions
 from .doubt import Doubting
 from .events import AgentEvent, AgentFailed, Ended
+from .filler import Filling
 from .playout import ChannelSink, Playout
 from .replies import Reply
 from .speech import keywords as commands
@@ -547,14 +548,14 @@ class Agent:
                 self._send(packets)
             case c.Emit(event):
                 self._emit(event)
-            case c.Say() | c.Tell() | c.Respond():
+            case c.Say() | c.Fill() | c.Tell() | c.Respond():
                 self._ask(action)
             case c.Interrupted(reply_id, played_ms, text):
                 self.brain.interrupted(reply_id, played_ms, text)
             case c.ToolResult(call_id, output):
                 self.brain.tool_result(call_id, output)
-            case c.Add(reply):
-                self._playout.add(reply)
+            case c.Add(reply, before):
+                self._playout.add(reply, before)
             case c.Finish(reply, text):
                 self._playout.finish(reply, text)
             case c.Drop(replies):
@@ -582,7 +583,7 @@ class Agent:
             case c.Leave(reason, failure):
                 self._stop_soon(reason, failure)
 
-    def _ask(self, action: c.Say | c.Tell | c.Respond) -> None:
+    def _ask(self, action: c.Say | c.Fill | c.Tell | c.Respond) -> None:
         reply = action.reply
         if reply.state != "asked":
             return
@@ -590,6 +591,10 @@ class Agent:
             match action:
                 case c.Say(_, text):
                     self.conversation.asked(reply, self.brain.speak(text))
+                case c.Fill(_, text):
+                    if not isinstance(self.brain, Filling):
+                        raise BadState("this brain says nothing while it thinks")
+                    self.conversation.asked(reply, self.brain.fill(text))
                 case c.Tell(_, text, role):
                     more: dict[str, Any] = {"metadata": action.metadata} if action.metadata else {}
                     more |= {} if action.respond else {"respond": False}

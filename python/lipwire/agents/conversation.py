@@ -34,8 +34,9 @@ from .events import AgentEvent, AgentFailed, Said, StateChanged, TurnEnded
 from .face_tags import Feeling
 from .failures import for_users
 from .feelings import Acting
+from .filler import Fillers
 from .greeting import Greeter
-from .replies import Outcome, Reply
+from .replies import Lead, Outcome, Reply
 from .silence import SilenceWatch
 from .speech.commands import Command, command_in
 from .think_actions import Later, OnBusy, OnListening, ThinkActions, Thought
@@ -100,6 +101,13 @@ class Say(Struct, frozen=True):
     text: str
 
 
+class Fill(Struct, frozen=True):
+    """The brain is to say this while it thinks of an answer: `Filling.fill`. Else as `Say`."""
+
+    reply: Reply
+    text: str
+
+
 class Tell(Struct, frozen=True):
     """The brain is told something, and is to answer, unless it is only to bear it in mind: `Brain.tell`. Where it
     raises, `refused` says so."""
@@ -134,9 +142,10 @@ class ToolResult(Struct, frozen=True):
 
 
 class Add(Struct, frozen=True):
-    """The playout says this reply after those that it has."""
+    """The playout says this reply after those that it has, or before one of them of which it has no sound."""
 
     reply: Reply
+    before: Reply | None = None
 
 
 class Play(Struct, frozen=True):
@@ -227,6 +236,7 @@ class Leave(Struct, frozen=True):
 Action = (
     Hear
     | Say
+    | Fill
     | Tell
     | Respond
     | Interrupted
@@ -292,6 +302,9 @@ class Conversation:
         self._alone_since = 0
         self._greeter = Greeter()
         self._silence = SilenceWatch()
+        self._fillers = Fillers(sender)
+        self._filler: Reply | None = None
+        """What is said while an answer is waited for."""
         self._later = Later()
         """What is to be thought of when what is said and answered allows it."""
         self._injected: Reply | None = None
@@ -401,10 +414,11 @@ class Conversation:
         self._review()
 
     def _say_by_itself(self) -> None:
-        """The greeting, where its time has come; what is said or thought of in a silence."""
+        """The greeting, where its time has come; what is said while an answer is waited for; what breaks a silence."""
         free = self.state in ("listening", "idle") and self._is_answered()
         if free and self._greeter.waits and not (self.paused or self.winding_up):
             self._greet()
+        self._fill()
         silence = self.config.silence
         quiet = free and self.state == "listening" and not self._greeter.waits and not self.winding_up
         if not self._silence.look(silence, self.clock, quiet) or silence is None or not silence.content.strip():
@@ -728,6 +742,7 @@ class Conversation:
         match event:
             case b.ReplyAudio(reply_id, pcm, rate):
                 if (reply := self._reply(reply_id)) is not None:
+                    self._answer_begins(reply)
                     self._do(Play(reply, pcm, rate))
             case b.ReplyText(reply_id):
                 if (reply := self._reply(reply_id)) is not None:
@@ -770,7 +785,7 @@ class Conversation:
             self._injected = None
         elif reply in self._asked:
             self._asked.remove(reply)
-        if reply.own_words and reply.reason != "speak":  # nobody else hears of it
+        if reply.own_words and reply.reason not in ("speak", "filler"):  # nobody else hears of it
             self.failures += 1
             logger.warning("[%s] the %s message cannot be said: %s", self.config.name, reply.reason, error)
             self._do(Emit(b.Failed("TTS_ERROR", str(error))))
@@ -1008,7 +1023,35 @@ class Conversation:
     def _is_due(self) -> bool:
         return self._due is not None and self._due.state == "asked"
 
+    def _fill(self) -> None:
+        """Whoever waits for an answer that does not begin is told something, once."""
+        answer = self._awaited()
+        if answer is None:
+            self._fillers.over()
+        filler = self.config.filler
+        busy = self._asked or any(reply.state == "heard" for reply in self._live.values()) or self._doubt is not None
+        if answer is None or filler is None or busy or not self._is_understood(answer):
+            return
+        if text := self._fillers.look(filler, self.clock):
+            self._filler = reply = Reply("filler", interruptable=answer.interruptable, own_words=True)
+            reply.fills = answer
+            self._asked.append(reply)
+            self._do(Fill(reply, text))
+
+    def _awaited(self) -> Reply | None:
+        """The answer that a user waits for, and that the model has not begun."""
+        if self._is_due():
+            return self._due
+        return next((reply for reply in self._live.values() if not (reply.own_words or reply.begins)), None)
+
+    def _is_understood(self, answer: Reply) -> bool:
+        """Whether it is known what it answers: what is none may be a cough."""
+        turn = self.turns.open if answer is self._due else answer.turn
+        return turn is not None and (turn.start_reason != "speech" or bool(turn.user_text))
+
     def _expect_reply(self, reason: StartReason, reply: Reply | None = None) -> Reply:
+        if reason != "silence":
+            self._fillers.wait(self.clock)
         self._due = reply or Reply(reason)
         self._due.expected_until = self._in(REPLY_DUE)
         self._review()
@@ -1059,6 +1102,10 @@ class Conversation:
             if not reply.own_words and reply.reason != "agent":  # the turn that waited for it
                 self.turns.drop_open(self._now_ms)
             return
+        if reply.fills is not None:
+            self._begin_filler(reply, reply.fills)
+            return
+        assert reply.reason != "filler"
         if reply.own_words:
             reply.turn = self.turns.beside(reply.reason, self._now_ms)
             if reply.reason == "silence":
@@ -1068,6 +1115,29 @@ class Conversation:
         reply.state = "begun"
         self._live[reply.id] = reply
         self._do(Add(reply))
+
+    def _begin_filler(self, reply: Reply, answer: Reply) -> None:
+        """It is part of the turn whose answer it fills in for, and its times are not that turn's."""
+        waits = self.turns.open if answer is self._due else answer.turn
+        if waits is None or answer is not self._awaited():
+            reply.state = "refused"
+            self._do(Interrupted(reply.id, 0.0, ""))
+            return
+        reply.turn = Turn(turn_id=waits.turn_id, start_reason="agent", start_ms=self._now_ms)
+        reply.state = "begun"
+        self._live[reply.id] = reply
+        self._do(Add(reply, None if answer is self._due else answer))
+
+    def _answer_begins(self, answer: Reply) -> None:
+        """The first sound of an answer has come: what was to fill in for it, and has none, is not needed."""
+        filler = self._filler
+        if filler is None or filler.fills is not answer:
+            return
+        self._filler = None
+        if filler in self._asked:
+            self._refuse([filler])
+        elif filler.id in self._live and not filler.received_ms:
+            self._cut_off([filler])
 
     def _finished(self, reply: Reply, text: str, reason: Literal["done", "cancelled", "failed"]) -> None:
         """The brain has handed over all of a reply, or gives it up."""
@@ -1128,8 +1198,12 @@ class Conversation:
 
     def _end(self, reply: Reply, outcome: Outcome, text: str, played_ms: float) -> None:
         reply.state, reply.outcome = "over", outcome
+        if text or reply.lead is not None:
+            status: t.TurnStatus = t.INTERRUPTED if outcome == "interrupted" else t.ENDED
+            if reply.fills is not None and outcome != "interrupted":  # the turn goes on
+                status = t.RUNNING
+            self._transcribe(reply, status, played_ms, text)
         if text:
-            self._transcribe(reply, t.INTERRUPTED if outcome == "interrupted" else t.ENDED, played_ms, text)
             now = self.transcripts.wall_ms
             self.history.add("assistant", text, reply.turn_id, now, self._wall_at(reply.heard_ns), now)
             self._do(Emit(Said("assistant", text, reply.turn_id, outcome == "interrupted")))
@@ -1137,7 +1211,10 @@ class Conversation:
                 words = tuple(reply.heard_words(played_ms))
                 self._do(Caption(self.config.name, text, self._now_ms - played_ms, self._now_ms, words))
         turn = reply.turn
-        if turn is None:
+        if reply.fills is not None and text:
+            start_ms = self._now_ms - played_ms
+            reply.fills.lead = Lead(text, start_ms, played_ms, tuple(reply.heard_words(played_ms)))
+        if turn is None or reply.fills is not None:
             return
         turn.agent_text = text
         self.turns.end(turn, outcome, self._now_ms)
@@ -1153,9 +1230,12 @@ class Conversation:
 
     def _transcribe(self, reply: Reply, status: t.TurnStatus, played_ms: float, text: str | None = None) -> None:
         heard = reply.heard(played_ms) if text is None else text
+        start_ms = self._now_ms - played_ms
+        words = reply.heard_words(played_ms) if status != t.RUNNING else []
+        if reply.lead is not None:
+            heard, words, ms = reply.lead.before(heard, words, start_ms)
+            start_ms, played_ms = start_ms - ms, played_ms + ms
         if heard:
-            start_ms = self._now_ms - played_ms
-            words = reply.heard_words(played_ms) if status != t.RUNNING else []
             self.transcripts.agent(reply.turn_id, heard, status, start_ms, played_ms, words)
 
     # ------------------------------------------------------------------------------------------------------- states

@@ -31,6 +31,23 @@ MS_A_CHARACTER = 65
 as several (`speech.scripts.length`)."""
 
 
+class Lead(Struct, frozen=True):
+    """What was said in a turn before its answer. Times in ms of the agent's clock."""
+
+    text: str
+    start_ms: float
+    duration_ms: float
+    words: tuple[TimedWord, ...]
+    """Their times are from `start_ms` on."""
+
+    def before(self, text: str, words: list[TimedWord], start_ms: float) -> tuple[str, list[TimedWord], float]:
+        """All that was said in a turn: this, and what was said from `start_ms` on, with its words; and how long before
+        that this began."""
+        ms = max(start_ms - self.start_ms, self.duration_ms)
+        moved = [TimedWord(word.text, word.start_ms + round(ms), word.duration_ms) for word in words]
+        return f"{self.text} {text}".strip(), [*self.words, *moved] if words else [], ms
+
+
 class _Piece(Struct):
     """Text that came together, and when it is said."""
 
@@ -57,7 +74,7 @@ class Reply:
 
     def __init__(
         self,
-        reason: StartReason,
+        reason: StartReason | Literal["filler"],
         *,
         interruptable: bool = True,
         expected_until: int = 0,
@@ -76,6 +93,10 @@ class Reply:
         self.interruptable = interruptable
         self.expected_until = expected_until
         self.own_words = own_words
+        self.fills: Reply | None = None
+        """The answer that is waited for while this is said."""
+        self.lead: Lead | None = None
+        """What was said while this was waited for."""
         self.text = ""
         """All of its text, as far as the brain has handed it over."""
         self.words: list[TimedWord] = []
@@ -94,6 +115,12 @@ class Reply:
 
     def __repr__(self) -> str:
         return f"<Reply {self.id or 'unnamed'} {self.reason} {self.state} {self.outcome or ''}>"
+
+    @property
+    def begins(self) -> bool:
+        """Whether there is anything of it yet, be it but a word of the model's."""
+        told = self.turn is not None and "first_token" in self.turn.marks
+        return told or bool(self.text.strip()) or self.received_ms > 0
 
     @property
     def turn_id(self) -> int:

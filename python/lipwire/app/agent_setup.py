@@ -14,6 +14,7 @@ from ..agents.brains.guide import greeting_in
 from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
+from ..agents.filler import check_filler
 from ..agents.openai_models import REALTIME, SPEECH, TRANSCRIPTION
 from ..agents.skip_patterns import check_skip_patterns
 from ..agents.speech.offline_stt import told as ears_told
@@ -158,6 +159,7 @@ class AgentSetup:
                 agent.llm.api_key, agent.llm.server_key = c.openai_api_key, True
             agent.llm.model = agent.llm.model or c.llm_model
         check_skip_patterns(agent)
+        check_filler(agent)
         if agent.brain == "guide" and agent.llm.greeting_message is None:
             agent.llm.greeting_message = greeting_in(agent.language)
         services = self.services(agent)

@@ -139,6 +139,8 @@ class _Chained(Generation):
         super().__init__(kind, skipped)
         self.before = before
         """Those that are handed over first."""
+        self.aside = False
+        """Whether it is said at once, and not remembered."""
         self.metadata: dict[str, str] = {}
         """Goes with the requests for it."""
         self.unheard = ""
@@ -152,6 +154,13 @@ class _Chained(Generation):
 
 Source = Callable[[_Chained, SynthesisStream], Coroutine[Any, Any, None]]
 """What gives a reply its words: it hands them to the stream that speaks them."""
+
+
+def _given(text: str) -> Source:
+    async def say(reply: _Chained, speech: SynthesisStream) -> None:
+        speech.say(reply.reads(text, last=True))
+
+    return say
 
 
 class Thinker(Protocol):
@@ -420,19 +429,24 @@ class CascadeBrain:
         answer.metadata, self._metadata = self._metadata, {}
 
     def speak(self, text: str) -> str:
-        async def say(reply: _Chained, speech: SynthesisStream) -> None:
-            speech.say(reply.reads(text, last=True))
+        return self._begin("speak", _given(text), None)
 
-        return self._begin("speak", say, None)
+    def fill(self, text: str) -> str:
+        """See `Filling`."""
+        return self._begin("speak", _given(text), None, aside=True)
 
-    def _begin(self, kind: Literal["chat", "speak"], source: Source, item_id: str | None) -> str:
+    def _begin(
+        self, kind: Literal["chat", "speak"], source: Source, item_id: str | None, *, aside: bool = False
+    ) -> str:
         """Raises BadState, BufferFull."""
         if not self._open:
             raise BadState("the brain is closed")
         if len(self._replies) >= MAX_WAITING:
             raise BufferFull(f"{MAX_WAITING} replies wait to be said already")
         aloud = "audio" not in self._config.llm.output_modalities or kind == "speak"
-        reply = _Chained(kind, list(self._replies.values()), self._config.skip_patterns if aloud else ())
+        before = [] if aside else list(self._replies.values())
+        reply = _Chained(kind, before, self._config.skip_patterns if aloud else ())
+        reply.aside = aside
         self._replies[reply.id] = reply
         self._emit(ReplyStarted(reply.id, time.monotonic_ns(), item_id))
         reply.task = self._spawn(self._run(reply, source))
@@ -452,7 +466,7 @@ class CascadeBrain:
         if reply is not None:
             reply.text = text
             self._drop(reply)
-        if reply is not None or self._context.knows(reply_id):
+        if (reply is not None and not reply.aside) or self._context.knows(reply_id):
             self._context.said(reply_id, text)
         if reply is not None and reply.kind == "chat" and self._turn is not None:
             # Where nothing of the answer was heard, it is due again if what interrupted it turns out to be no speech.
@@ -523,7 +537,8 @@ class CascadeBrain:
         """More of its text is told, and remembered."""
         if reply.dropped or not events:
             return
-        self._context.said(reply.id, reply.text)
+        if not reply.aside:
+            self._context.said(reply.id, reply.text)
         for event in events:
             self._emit(event)
 
