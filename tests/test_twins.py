@@ -11,6 +11,7 @@ PACKAGE, TESTS = ROOT / "python" / "lipwire", ROOT / "tests"
 SEVERAL: dict[str, tuple[str, ...]] = {
     "agents/test_agent.py": ("config", "errors", "events", "turns", "video"),
     "agents/brains/test_cascade.py": ("generation", "tools"),
+    "agents/rest/test_actions.py": ("../../protocol/agent_actions",),
     "agents/rest/test_wire.py": ("../update", "../../protocol/agent_bodies"),
     "agents/speech/test_realtime_tts.py": ("../realtime_socket",),
     "agents/speech/test_offline_stt.py": ("whisper_stt",),

@@ -12,12 +12,13 @@ import pytest
 import lipwire
 from lipwire.agents import conversation as c
 from lipwire.agents.brains import base as b
-from lipwire.agents.config import AgentConfig, Llm
+from lipwire.agents.config import AgentConfig, Llm, TurnDetection
 from lipwire.agents.conversation import Conversation
 from lipwire.agents.events import AgentFailed, Said, StateChanged, TurnEnded
 from lipwire.agents.failures import SENTENCES
 from lipwire.agents.options import Filler, Greeting, Silence
 from lipwire.agents.replies import Reply
+from lipwire.agents.think_actions import MAX_LATER, ThinkActions
 from lipwire.errors import BadState, BufferFull, InvalidArgument
 from lipwire.protocol import transcript as t
 
@@ -42,7 +43,7 @@ class Desk:
 
     def __call__(self, call: str, *args: Any, **options: Any) -> Any:
         """Tells the conversation something, and carries out what it answers."""
-        self.conversation.at(self.clock * 1_000_000_000 // 48_000, 1_000, self.playing)
+        self.conversation.at(self.clock * 1_000_000_000 // 48_000, 1_000 + self.clock // 48, self.playing)
         result = getattr(self.conversation, call)(*args, **options)
         while self.conversation.actions:
             action = self.conversation.actions.popleft()
@@ -469,6 +470,140 @@ def test_messages_and_functions_of_the_clients() -> None:
     assert len([m for m in d.messages() if isinstance(m, t.ToolCall)]) == 2
 
 
+def send(d: Desk, kind: str, **body: Any) -> Any:
+    """As a shim sends what Agora's client toolkit says."""
+    return d("message", "7", json.dumps({"customType": kind, **body}).encode())
+
+
+def told(d: Desk) -> list[str]:
+    return [action.text for action in d.of(c.Tell)]
+
+
+def test_a_typed_question_interrupts_waits_or_is_dropped() -> None:
+    d = Desk()
+    assert send(d, "user.transcription", message="One?", priority="ignore", interruptable=False).reason == "text"
+    d.reply("r1", ms=3000, finish=False)
+    d.play("r1")
+    d.run(0.1)
+    assert d.conversation.state == "speaking" and not d.live("r1").interruptable
+    assert send(d, "user.transcription", message="Two?", priority="ignore") is None
+    later = send(d, "user.transcription", message="Three?", priority="append")
+    d.run(0.3)
+    assert told(d) == ["One?"]
+    d.brain(b.ReplyFinished("r1", "Well, well."))
+    assert told(d) == ["One?", "Three?"] and d.conversation.turns.as_list()[-1]["user"] == "7"
+    assert d.live("r1").state == "heard", "it is said to its end, and then the answer"
+    d.play(None)
+    d("over", d.live("r1"))
+    d.reply("r2", ms=3000, finish=False)
+    assert later.id == "r2"
+    d.play("r2")
+    d.run(0.1)
+    assert send(d, "user.transcription", message="Four?", priority="interrupted") is not None
+    assert d.live("r2").outcome == "interrupted" and told(d)[-1] == "Four?"
+    for n in range(MAX_LATER + 1):
+        send(d, "user.transcription", message=str(n), priority="append")
+    refused = d.messages()[-1]
+    assert (refused.module, refused.reason) == ("unknown", "BUFFER_FULL") and "16 texts wait" in refused.message
+    d("interrupt")
+    d("pause")
+    d("resume")
+    d.run(1.0)
+    assert told(d)[-1] == "Four?", "what waits is not asked any more"
+
+
+def test_what_an_append_waits_for() -> None:
+    d = Desk()
+    d.brain(b.SpeechStarted(0))
+    send(d, "user.transcription", message="Later?", priority="append")
+    d.run(0.5)
+    assert told(d) == []
+    d.brain(b.SpeechStopped(0), b.UserText("i1", "Now?", True))
+    d.run(0.5)
+    assert told(d) == []
+    d.reply("r1")
+    d.play("r1")
+    d.run(0.5)
+    d.play(None)
+    d("over", d.live("r1"))
+    d.run(0.1)
+    assert told(d) == ["Later?"]
+
+
+def test_thoughts_and_announcements_of_the_mobile_toolkits() -> None:
+    d = Desk()
+    d("joined", "7")
+    body = {"message": "The light is green.", "interruptable": True, "on_thinking_action": "ignore"}
+    assert d("message", "7", json.dumps(body).encode()).reason == "think"
+    assert d("message", "7", json.dumps(body).encode()) is None and told(d) == ["The light is green."]
+    d("interrupt")
+    assert d("message", "7", json.dumps(body | {"on_listening_action": "ignore"}).encode()) is None
+    said = {"message": "Mind the gap.", "priority": "append", "interruptable": False}
+    reply = d("message", "7", json.dumps(said).encode())
+    assert reply.reason == "speak" and not reply.interruptable and d.of(c.Say)[-1].text == "Mind the gap."
+
+
+def test_the_answer_to_marks_of_speech() -> None:
+    d = Desk()
+    send(d, "user.manual_sos", request_id="r1")
+    send(d, "user.manual_eos", request_id="r2")
+    d.conversation.transcripts.speech_ended("max_duration", 60_000, 3)
+    d("tick", 480)
+    start, end, timeout = d.messages()
+    assert (type(start), type(end), type(timeout)) == (t.ManualStart, t.ManualEnd, t.ManualTimeout)
+    assert (start.payload.request_id, start.payload.success, start.payload.turn_id) == ("r1", False, None)
+    assert "not set to manual" in (end.payload.error_message or "") and start.event_ms == 1000
+    assert (timeout.payload.reason, timeout.payload.max_duration_ms, timeout.payload.turn_id) == (
+        "max_duration", 60_000, 3)  # fmt: skip
+
+
+def test_a_picture_that_a_user_sends_is_shown_and_receipted() -> None:
+    d = Desk(llm={"input_modalities": ["text", "image"]})
+    send(d, "image.upload", uuid="u" * 300, image_url="https://example.org/a.png", image_base64="")
+    [action] = d.of(c.TakePicture)
+    assert action.user == "7" and action.upload.url == "https://example.org/a.png"
+    d("picture_taken", action.upload, 640, 360, 12_345)
+    d("picture_refused", "u2", "TOO_LARGE", "too large")
+    info, error = d.messages()
+    assert (info.module, info.resource_type, info.turn_id) == ("context", "picture", 1)
+    assert json.loads(info.message) == {
+        "uuid": "u" * 200, "width": 640, "height": 360, "size_bytes": 12_345, "source_type": "url",
+        "source_value": "https://example.org/a.png", "upload_time": 1000, "total_user_images": 1}  # fmt: skip
+    why = {"code": "TOO_LARGE", "message": "too large"}
+    assert json.loads(error.message) == {"module": "picture", "uuid": "u2", "success": False, "error": why}
+    assert error.module == "context"
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"llm": {"input_modalities": ["text", "image"]}, "brain": "guide"}], ids=["text", "guide"]
+)
+def test_an_agent_without_eyes_says_so(fields: dict[str, Any]) -> None:
+    d = Desk(**fields)
+    send(d, "image.upload", uuid="u", image_base64="QUJD")
+    [error] = d.messages()
+    assert not d.of(c.TakePicture) and json.loads(error.message)["error"]["code"] == "NO_PICTURES"
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_what_clients_are_told_of_figures_and_failures(on: bool) -> None:
+    d = Desk(metrics=on, error_messages=on, agent_id="a-1")
+    d.user_says("Well?")
+    d.reply("r1")
+    d.play("r1")
+    d.run(0.5)
+    d.play(None)
+    d("over", d.live("r1"))
+    d.brain(b.Failed("LLM_ERROR", "no", minor=True))
+    kinds = {type(message) for message in d.messages()}
+    assert (t.Metrics in kinds, t.Error in kinds) == (on, on)
+    [turn] = [message for message in d.messages() if isinstance(message, t.TurnFinished)]
+    assert (turn.payload.agent_id, turn.payload.turn_id) == ("a-1", 1)
+    assert turn.payload.start.start_at == 1000 and turn.payload.metrics.e2e_latency_ms > 0
+    assert [part.name for part in turn.payload.metrics.segmented_latency_ms][-1] == "transport"
+    send(d, "user.transcription")
+    assert isinstance(d.messages()[-1], t.Error), "who says something wrong is answered"
+
+
 def test_what_a_client_was_called_for_is_taken_while_the_agent_is_paused() -> None:
     d = Desk()
     d.brain(b.ToolCalled("c1", "book", "{}"))
@@ -815,30 +950,6 @@ def test_what_users_said_stands_before_its_answer_whenever_it_becomes_known() ->
     assert history == [(f"{what} {n}", n) for n in (1, 2, 3) for what in ("question", "answer")]
 
 
-def test_what_was_said_has_its_times_where_there_is_a_film() -> None:
-    for film in ("", "operator/x.mp4"):
-        d = Desk(film=film)
-        d("joined", "7")
-        d.run(1.0)
-        d.brain(b.SpeechStarted(d.clock * 1_000_000_000 // 48_000 - 200_000_000))
-        d.run(1.0)
-        d.brain(b.SpeechStopped(d.clock * 1_000_000_000 // 48_000 - 100_000_000))
-        d.run(0.3)
-        d.brain(b.UserText("i1", "What is it?", True))
-        d.reply("r1", "It is nothing at all.", 2000)
-        d.play("r1")
-        d.run(1.0)
-        d("interrupt")
-        captions = d.of(c.Caption)
-        if not film:
-            assert captions == []
-            continue
-        assert [(one.who, one.text) for one in captions] == [("user", "What is it?"), ("a", captions[1].text)]
-        assert (captions[0].start_ms, captions[0].end_ms) == (pytest.approx(800, abs=1), pytest.approx(1900, abs=1))
-        assert captions[1].text and "It is nothing at all.".startswith(captions[1].text)
-        assert (captions[1].start_ms, captions[1].end_ms) == (pytest.approx(2300, abs=11), pytest.approx(3300, abs=11))
-
-
 # ------------------------------------------------------------------------------------------------------------ feelings
 
 
@@ -877,6 +988,85 @@ def test_feelings_that_are_switched_off_go() -> None:
     d.conversation.config.feelings = False
     d.run(0.2)
     assert shown(d) == [("concerned", None), ("neutral", None)]
+
+
+# ------------------------------------------------------------------------------------- why turns end, and when it was
+
+
+def heard(**fields: Any) -> Desk:
+    """Somebody is there, and an answer is being heard."""
+    d = Desk(**fields)
+    d("joined", "7")
+    d("hear", "7", bytes(320))
+    d.user_says("What is it?")
+    d.run(0.1)
+    d.reply("r1", "It is nothing at all.", ms=2000)
+    d.play("r1")
+    d.run(0.5)
+    return d
+
+
+def ends(d: Desk) -> list[tuple[Any, ...]]:
+    return [(turn["end_reason"], turn["caused_by"], turn["transport"]) for turn in d.conversation.turns.as_list()]
+
+
+@pytest.mark.parametrize(
+    ("call", "args", "cause", "transport"),
+    [
+        ("speak", ("Stop.",), "speak", "http"),
+        ("tell", ("What?",), "think", "http"),
+        ("message", ("7", b'{"type": "chat", "text": "What?"}'), "think", "rtm"),
+        ("interrupt", (), "interrupt", "http"),
+        ("message", ("7", b'{"type": "interrupt"}'), "interrupt", "rtm"),
+        ("pause", (), "interrupt", "http"),
+        ("end", (), "leave", "http"),
+    ],
+)
+def test_what_a_turn_gave_way_to_is_known(call: str, args: tuple[Any, ...], cause: str, transport: str) -> None:
+    d = heard()
+    d(call, *args)
+    assert ends(d)[0] == ("interrupted", cause, transport)
+    assert d.conversation.turns.as_list()[0]["played_ms"] == 500
+
+
+def test_a_turn_gives_way_to_speech() -> None:
+    d = heard()
+    d.user_says("No, the other one.", "i2")
+    assert ends(d)[0] == ("interrupted", "speech", "http")
+    d.user_says("I mean the red one.", "i3")  # before the answer
+    assert ends(d)[1] == ("no_reply", "speech", "http")
+
+
+def test_a_noise_has_no_cause() -> None:
+    d = heard()
+    d.user_says("", "i2")
+    d.run(3.0)
+    assert ends(d)[1] == ("no_reply", None, "http")
+
+
+def test_the_error_of_a_turn_is_kept() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.user_says("What is it?")
+    d.brain(b.Failed("LLM_ERROR", "the service answered 401"))
+    [turn, *_] = d.conversation.turns.as_list()
+    assert (turn["end_reason"], turn["error"]) == ("failed", ["LLM_ERROR", "the service answered 401"])
+
+
+def test_turns_and_messages_say_when_they_were() -> None:
+    d = heard(turn_detection=TurnDetection(interrupt_duration_ms=200, speaking_interrupt_duration_ms=400))
+    d.play(None)
+    d("over", d.live("r1"))
+    [turn] = d.conversation.turns.as_list()
+    assert turn["end_at"] - turn["start_at"] == turn["end_ms"] - turn["start_ms"] == 600
+    assert (turn["least_voice_ms"], turn["speech_ms"]) == (200, 0)
+    asked, answered = d.conversation.history.as_list()
+    assert (asked["speech_start_ms"], asked["speech_end_ms"]) == (0, 0)
+    assert (answered["speech_start_ms"], answered["speech_end_ms"]) == (0, 600)  # 2 s of sound, over before its time
+    d("tell", "And now?")
+    assert "speech_start_ms" not in d.conversation.history.as_list()[-1]  # it was not said
+    d.user_says("Hello?", "i2")
+    assert d.conversation.turns.as_list()[-1]["least_voice_ms"] == 200
 
 
 # --------------------------------------------------------------------------------------- what it says by itself
@@ -1063,9 +1253,9 @@ def test_who_waits_is_told_something(begun: bool) -> None:
     assert {m.turn_id for m in told} == {1} and [m.turn_status for m in told[:-1]] == [t.RUNNING] * (len(told) - 1)
     last = told[-1]
     assert (last.text, last.turn_status) == ("Let me see. It is late.", t.ENDED)
-    assert last.words is not None and [word.word for word in last.words] == ["Let", "It"]
+    assert last.word_times is not None and [word.word for word in last.word_times] == ["Let", "It"]
     before = last.duration_ms - 1000
-    assert last.words[1].start_ms == 100 + before and before > 3000
+    assert last.word_times[1].start_ms == 100 + before and before > 3000
     assert last.start_ms + before + 1000 == d.conversation.clock // 48
 
 
@@ -1145,6 +1335,12 @@ def test_an_answer_that_fails_after_all_ends_what_filled_in_for_it() -> None:
 # ------------------------------------------------------------------------------------------------------------- think
 
 
+def think(
+    d: Desk, text: str, *, interruptable: bool = True, metadata: dict[str, str] | None = None, **actions: Any
+) -> Any:
+    return d("think", text, ThinkActions(**actions), interruptable=interruptable, metadata=metadata)
+
+
 def thinking_of(d: Desk) -> list[str]:
     return [tell.text for tell in d.of(c.Tell)]
 
@@ -1152,7 +1348,7 @@ def thinking_of(d: Desk) -> list[str]:
 def test_what_it_is_to_think_of_while_it_listens() -> None:
     d = Desk()
     d("joined", "7")
-    reply = d("think", "It rains.", metadata={"source": "sky"})
+    reply = think(d, "It rains.", metadata={"source": "sky"})
     assert (reply.state, d.conversation.state, d.of(c.Tell)[0].metadata) == ("asked", "thinking", {"source": "sky"})
     finish(d, "r1", "Take an umbrella.")
     turn = d.conversation.turns.as_list()[0]
@@ -1160,18 +1356,18 @@ def test_what_it_is_to_think_of_while_it_listens() -> None:
     assert reply.outcome == "finished" and turn["e2e_latency_ms"] is not None
     assert [h["role"] for h in d.conversation.history.as_list()] == ["user", "assistant"]
     for action in ("inject", "append"):
-        assert d("think", "x", on_listening=action) is not None and thinking_of(d)[-1] == "x"
+        assert think(d, "x", listening=action) is not None and thinking_of(d)[-1] == "x"
         d("interrupt")
     told = len(d.of(c.Tell))
-    assert d("think", "x", on_listening="ignore") is None and len(d.of(c.Tell)) == told
+    assert think(d, "x", listening="ignore") is None and len(d.of(c.Tell)) == told
     for wrong in ("", " ", "x" * 16_385):
         with pytest.raises(InvalidArgument, match=r"1\.\.16384"):
-            d("think", wrong)
-    with pytest.raises(InvalidArgument, match="on_speaking must be one of"):
-        d("think", "x", on_speaking="inject")
+            think(d, wrong)
+    with pytest.raises(InvalidArgument, match="while speaking must be one of"):
+        think(d, "x", speaking="inject")
     d("pause")
     with pytest.raises(BadState, match="paused"):
-        d("think", "x")
+        think(d, "x")
 
 
 def test_what_it_is_to_think_of_while_the_user_speaks() -> None:
@@ -1179,9 +1375,9 @@ def test_what_it_is_to_think_of_while_the_user_speaks() -> None:
     d("joined", "7")
     d.brain(b.SpeechStarted(0))
     injected, again, later = (
-        d("think", "One.", on_listening="inject"),
-        d("think", "Two.", on_listening="inject", interruptable=False),
-        d("think", "Three.", on_listening="append"),
+        think(d, "One.", listening="inject"),
+        think(d, "Two.", listening="inject", interruptable=False),
+        think(d, "Three.", listening="append"),
     )
     assert injected is again and not injected.interruptable
     assert [(tell.text, tell.respond) for tell in d.of(c.Tell)] == [("One.", False), ("Two.", False)]
@@ -1196,7 +1392,7 @@ def test_what_it_is_to_think_of_while_the_user_speaks() -> None:
     reasons = [turn["start_reason"] for turn in d.conversation.turns.as_list()]
     assert reasons == ["speech", "think"]
     d.brain(b.SpeechStarted(0))
-    now = d("think", "Four.")
+    now = think(d, "Four.")
     d.brain(b.ReplyStarted("r3", 0))
     assert now.state == "begun" and d.conversation.turns.as_list()[2]["end_reason"] == "no_reply"
 
@@ -1209,19 +1405,19 @@ def test_what_was_injected_into_a_cough_is_answered_all_the_same() -> None:
     d.play("r1")
     d.run(0.3)
     d.brain(b.SpeechStarted(0, "i2"))
-    reply = d("think", "It rains.", on_listening="inject")
+    reply = think(d, "It rains.", listening="inject")
     d.brain(b.SpeechStopped(0, "i2"), b.UserText("i2", "", True))
     assert not d.held and d.live("r1").state == "heard"
     d.brain(b.ReplyStarted("r2", 0))
     assert reply.id == "r2" and reply.state == "begun"
     d.brain(b.SpeechStarted(0, "i3"))
-    reply = d("think", "It pours.", on_listening="inject")
+    reply = think(d, "It pours.", listening="inject")
     d("pause")
     assert reply.state == "refused"
     d("resume")
     d.refuses = True
     d.brain(b.SpeechStarted(0, "i4"))
-    reply = d("think", "It hails.", on_listening="inject")
+    reply = think(d, "It hails.", listening="inject")
     assert isinstance(reply.error, BufferFull)
     d.brain(b.SpeechStopped(0, "i4"), b.UserText("i4", "So?", True))
     d.reply("r3")
@@ -1233,10 +1429,10 @@ def test_what_it_is_to_think_of_while_it_thinks() -> None:
     d("joined", "7")
     d.user_says("What is it?")
     d.brain(b.ReplyStarted("r1", 0))
-    assert d.conversation.state == "thinking" and d("think", "x", on_thinking="ignore") is None
-    later = d("think", "Later.", on_thinking="append")
+    assert d.conversation.state == "thinking" and think(d, "x", thinking="ignore") is None
+    later = think(d, "Later.", thinking="append")
     assert not thinking_of(d)
-    now = d("think", "Now.")
+    now = think(d, "Now.")
     assert thinking_of(d) == ["Now."] and d.live("r1").outcome == "interrupted"
     finish(d, "r2", "Now then.")
     assert now.outcome == "finished" and thinking_of(d) == ["Now.", "Later."]
@@ -1252,8 +1448,8 @@ def test_what_it_is_to_think_of_while_it_speaks() -> None:
     d.reply("r1", finish=False)
     d.play("r1")
     d.run(0.3)
-    assert d.conversation.state == "speaking" and d("think", "x") is None
-    later = d("think", "Later.", on_speaking="append", interruptable=False)
+    assert d.conversation.state == "speaking" and think(d, "x") is None
+    later = think(d, "Later.", speaking="append", interruptable=False)
     assert not thinking_of(d), "its text is not complete"
     d.brain(b.ReplyFinished("r1", "Well, well."))
     assert thinking_of(d) == ["Later."] and d.live("r1").state == "heard", "speech goes on"
@@ -1261,23 +1457,5 @@ def test_what_it_is_to_think_of_while_it_speaks() -> None:
     assert later.state == "begun" and not later.interruptable
     d.user_says("No!", "i2")
     assert d.live("r1").outcome == "interrupted" and later.state == "begun", "nobody interrupts it"
-    now = d("think", "Now.", on_listening="interrupt", on_thinking="interrupt", on_speaking="interrupt")
+    now = think(d, "Now.", listening="interrupt", thinking="interrupt", speaking="interrupt")
     assert later.outcome == "interrupted" and thinking_of(d)[-1] == "Now." and now.state == "asked"
-
-
-def test_what_was_said_has_its_times() -> None:
-    d = Desk()
-    d.conversation.transcripts.wall_ms = 0
-    d("joined", "7")
-    d.run(2.0)
-    d.brain(b.SpeechStarted(500_000_000), b.SpeechStopped(1_500_000_000), b.UserText("i1", "What is it?", True))
-    d("tell", "In text.")
-    d.reply("r1")
-    d.play("r1")
-    d.run(1.0)
-    d.play(None)
-    d("over", d.live("r1"))
-    user, text, agent = d.conversation.history.as_list()  # the wall clock stands at 1000, where the agent's goes on
-    assert (user["speech_start_ms"], user["speech_end_ms"]) == (1000 - 1500, 1000 - 500)
-    assert "speech_start_ms" not in text
-    assert (agent["speech_start_ms"], agent["speech_end_ms"]) == (1000 - 990, 1000)

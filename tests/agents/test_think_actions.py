@@ -16,13 +16,13 @@ def test_the_actions_of_the_states() -> None:
     assert [usual.of(state) for state in ("idle", "listening", "thinking", "speaking")] == [
         "interrupt", "interrupt", "interrupt", "ignore"
     ]  # fmt: skip
-    asked = ThinkActions(on_listening="inject", on_thinking="append", on_speaking="append")
+    asked = ThinkActions(listening="inject", thinking="append", speaking="append")
     assert [asked.of(state) for state in ("idle", "thinking", "speaking")] == ["inject", "append", "append"]
 
 
-@pytest.mark.parametrize("wrong", [{"on_thinking": "inject"}, {"on_speaking": "x"}, {"on_listening": None}])
+@pytest.mark.parametrize("wrong", [{"thinking": "inject"}, {"speaking": "x"}, {"listening": None}])
 def test_no_such_action(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InvalidArgument, match=f"{next(iter(wrong))} must be one of interrupt, "):
+    with pytest.raises(InvalidArgument, match=f"while {next(iter(wrong))} must be one of "):
         ThinkActions(**wrong)
 
 

@@ -72,7 +72,7 @@ async def test_join_to_leave(service: Service, version: Any, say: object) -> Non
             (said,) = await agents.history(joined.agent_id)
             assert (said["role"], said["content"]) == ("assistant", "Hello.")
             (turn,) = await agents.turns(joined.agent_id)
-            assert (turn["start_reason"], turn["end_reason"]) == ("speak", "finished")
+            assert (turn["start"]["type"], turn["end"]["type"]) == ("api_speak", "ok")
             await agents.interrupt(joined.agent_id)
             await agents.update(joined.agent_id, {"turn_detection": {"threshold": 0.5}, "tts": {"voice_id": "x"}})
         else:

@@ -36,7 +36,9 @@ from ..channel.base import (
     as_channel,
 )
 from ..errors import BadState, BufferFull, LipwireError
+from ..outward import Outward
 from ..protocol import transcript as t
+from ..protocol.agent_actions import OnBusy, OnListening
 from ..protocol.messages import PlaybackFinished
 from ..publish.live_film import LiveFilm
 from ..publish.tee import Tee
@@ -44,19 +46,21 @@ from ..session.preencoded import Preencoded
 from ..session.session import Session, SessionEvent
 from . import conversation as c
 from .brains.base import Brain, BrainEvent
+from .client_messages import Priority, Upload
 from .config import AgentConfig
-from .conversation import Conversation, Priority
+from .conversation import Conversation
 from .cues import Captions
 from .doubt import Doubting
 from .events import AgentEvent, AgentFailed, Ended
 from .filler import Filling
+from .pictures import Pictures, Shown
 from .playout import ChannelSink, Playout
 from .replies import Reply
 from .speech import keywords as commands
 from .speech.commands import Command
 from .speech.echo import EchoGuard
 from .speech.whisper_spotter import open_spotter
-from .think_actions import OnBusy, OnListening
+from .think_actions import ThinkActions
 from .update import apply, check
 from .video import VideoSampler
 
@@ -111,6 +115,7 @@ class Agent:
         preencoded: as of Session, but that "on" has nobody wait: an encoder does its work until the video is there.
         film: records it: what the channel hears and sees of the agent, not of others. What both say is written beside
             it, as WebVTT, where `config.film` names it.
+        outward: where the URLs of pictures that users send may lead; None = none are fetched.
     """
 
     def __init__(
@@ -123,6 +128,7 @@ class Agent:
         spotter: commands.Spotter | None = None,
         preencoded: Preencoded = "auto",
         film: LiveFilm | None = None,
+        outward: Outward | None = None,
     ) -> None:
         self.config = config
         self.film = film
@@ -153,6 +159,7 @@ class Agent:
         self._playout = Playout(self.session, self.conversation.over)
         self._spotter = spotter
         self._video = VideoSampler(brain.see)
+        self._pictures = Pictures(outward, self._picture, self._no_picture)
         self._queue = EventQueue(self._take_events)
         self._settling = False
         self._life: Literal["new", "running", "ended"] = "new"
@@ -259,7 +266,7 @@ class Agent:
     async def _close_parts(self) -> None:
         self._channel.on_event = None
         self._queue.close()
-        parts: list[Any] = [self.brain, self.session, self.film, self._spotter, self._captions]
+        parts: list[Any] = [self._pictures, self.brain, self.session, self.film, self._spotter, self._captions]
         for close in [part.close for part in parts if part is not None]:
             try:
                 await close()
@@ -306,9 +313,9 @@ class Agent:
         self,
         text: str,
         *,
-        on_listening: OnListening = "interrupt",
-        on_thinking: OnBusy = "interrupt",
-        on_speaking: OnBusy = "ignore",
+        listening: OnListening = "interrupt",
+        thinking: OnBusy = "interrupt",
+        speaking: OnBusy = "ignore",
         interruptable: bool = True,
         metadata: Mapping[str, str] | None = None,
     ) -> Reply | None:
@@ -317,10 +324,10 @@ class Agent:
 
         Args:
             text: 1..16384 characters.
-            on_listening: interrupt (a turn of its own now), inject (into what the user is saying; a turn of its own
-                where nobody speaks), append (after the user's turn and its answer) or ignore.
-            on_thinking: interrupt (in place of the answer in the making), append (after it) or ignore.
-            on_speaking: interrupt (falls silent), append (answers after what is said) or ignore.
+            listening: interrupt (a turn of its own now), inject (into what the user is saying; a turn of its own where
+                nobody speaks), append (after the user's turn and its answer) or ignore.
+            thinking: interrupt (in place of the answer in the making), append (after it) or ignore.
+            speaking: interrupt (falls silent), append (answers after what is said) or ignore.
             interruptable: whether the user may interrupt the answer by speaking.
             metadata: goes with the request for the answer, to a chat service that takes any.
 
@@ -331,9 +338,7 @@ class Agent:
         self._check_running()
         reply = self._now().think(
             text,
-            on_listening=on_listening,
-            on_thinking=on_thinking,
-            on_speaking=on_speaking,
+            ThinkActions(listening=listening, thinking=thinking, speaking=speaking),
             interruptable=interruptable,
             metadata=metadata,
         )
@@ -424,8 +429,8 @@ class Agent:
         return self.conversation.users
 
     def history(self) -> list[dict[str, Any]]:
-        """What was said: `{role, content, turn_id, timestamp}`, of what was spoken also `speech_start_ms` and
-        `speech_end_ms` (ms since 1970), the newest 200. Of the agent only what was heard."""
+        """What was said: `{role, content, turn_id, timestamp, speech_start_ms, speech_end_ms}`, the newest 200. Of the
+        agent only what was heard."""
         return self.conversation.history.as_list()
 
     def turns(self) -> list[dict[str, Any]]:
@@ -510,6 +515,18 @@ class Agent:
         self._settle()
         if reply is not None and reply.error is not None:
             self.conversation.message_refused(reply.error)
+            self._settle()
+
+    def _picture(self, user: str, upload: Upload, picture: Shown) -> None:
+        if self._life == "running":
+            self.brain.see(user, picture.jpeg, sent=True)
+            self._now().picture_taken(upload, picture.width, picture.height, picture.size)
+            self._settle()
+
+    def _no_picture(self, upload: Upload, exc: LipwireError) -> None:
+        if self._life == "running":
+            self._now().picture_refused(upload.uuid, exc.code, str(exc))
+            self._settle()
 
     # --------------------------------------------------------------------------------------------- what is to be done
 
@@ -577,6 +594,8 @@ class Agent:
                 if self.session.width:
                     shown = {"emotion": feeling.mood, "gesture": feeling.gesture}
                     self.session.special({name: value for name, value in shown.items() if value is not None})
+            case c.TakePicture(user, upload):
+                self._pictures.take(user, upload)
             case c.Spot(pcm, wanted):
                 if self._spotter is not None:
                     self._spotter.hear(pcm, wanted, self._command)

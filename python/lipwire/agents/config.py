@@ -144,6 +144,8 @@ class AgentConfig(Struct, kw_only=True):
 
     name: str
     channel: str
+    agent_id: str = ""
+    """What `AgentManager` calls it. No request says this."""
     owner: str = OPERATOR
     """Whose it is: no other owner of API keys finds it, and its name and its room are among this one's alone. No
     request says this."""

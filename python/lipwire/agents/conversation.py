@@ -27,7 +27,9 @@ from msgspec import Struct, structs
 from .._core import RATE
 from ..errors import BadState, InvalidArgument, LipwireError
 from ..protocol import transcript as t
+from . import client_messages as m
 from .brains import base as b
+from .client_messages import Priority
 from .config import AgentConfig
 from .doubt import Doubt
 from .events import AgentEvent, AgentFailed, Said, StateChanged, TurnEnded
@@ -39,16 +41,16 @@ from .greeting import Greeter
 from .replies import Lead, Outcome, Reply
 from .silence import SilenceWatch
 from .speech.commands import Command, command_in
-from .think_actions import Later, OnBusy, OnListening, ThinkActions, Thought
+from .think_actions import Later, ThinkActions, Thought
 from .transcripts import Transcripts
-from .turns import History, StartReason, Turn, Turns
+from .turns import Cause, History, StartReason, Transport, Turn, Turns
 
 logger = logging.getLogger("lipwire.agents")
 
-Priority = Literal["INTERRUPT", "APPEND", "IGNORE"]
-
 TICK = 10
 """Blocks of 10 ms between two looks at what time brings."""
+NOT_MANUAL = "The agent finds by itself when users speak: turn_detection is not set to manual."
+"""To who marks speech that nobody waits to have marked."""
 MAX_SPEAK = 512
 """Bytes of text that `speak` takes (v2)."""
 MAX_TELL = 16_384
@@ -75,12 +77,6 @@ def loud(pcm: bytes) -> bool:
     """Whether PCM16 is louder than a quiet room."""
     samples = np.frombuffer(pcm, np.int16).astype(np.float32)
     return len(samples) > 0 and float(np.dot(samples, samples)) / len(samples) >= LOUD_RMS**2
-
-
-def _check_told(text: str) -> None:
-    """Raises InvalidArgument: no message in text."""
-    if not text.strip() or len(text) > MAX_TELL:
-        raise InvalidArgument(f"text must have 1..{MAX_TELL} characters, got {len(text)}")
 
 
 # --------------------------------------------------------------------------------------------------------- actions
@@ -219,6 +215,14 @@ class Show(Struct, frozen=True):
     feeling: Feeling
 
 
+class TakePicture(Struct, frozen=True):
+    """A picture that a user has sent is to be fetched and decoded, and shown to the brain. Then `picture_taken` tells
+    the conversation what it is, or `picture_refused` why it is not used."""
+
+    user: str
+    upload: m.Upload
+
+
 class Spot(Struct, frozen=True):
     """10 ms of a user go to the spotter of voice commands, which is to look for this one."""
 
@@ -253,6 +257,7 @@ Action = (
     | Caption
     | Look
     | Show
+    | TakePicture
     | Spot
     | Leave
 )
@@ -327,6 +332,8 @@ class Conversation:
         self._transcribed = self._textless = False
         """Whether any text of a user's has come: then no text means that nothing was said; and whether the brain has
         answered one without."""
+        self._pictures = 0
+        """How many the users have sent."""
         self._tools: dict[str, int] = {}
         """Calls that the client has not answered: the clock at which they are given up."""
         self._acting = Acting()
@@ -342,6 +349,7 @@ class Conversation:
         of none). To be called before what happens is told."""
         self._ns = monotonic_ns
         self.transcripts.wall_ms = wall_ms
+        self.turns.began_at = wall_ms - self._now_ms
         self._playing = playing
 
     @property
@@ -353,10 +361,6 @@ class Conversation:
         if at_ns is None:
             return otherwise
         return max(0.0, min(self._now_ms - (self._ns - at_ns) / 1e6, self._now_ms))
-
-    def _wall_at(self, at_ns: int | None) -> int | None:
-        """Ms since 1970 at a moment of CLOCK_MONOTONIC."""
-        return None if at_ns is None else self.transcripts.wall_ms - round((self._ns - at_ns) / 1e6)
 
     def _in(self, seconds: float) -> int:
         return self.clock + round(seconds * RATE)
@@ -373,7 +377,6 @@ class Conversation:
         heard = self._live.get(self._playing[0] or "")
         if heard is not None and heard.state == "begun":
             heard.state = "heard"
-            heard.heard_ns = self._ns
             if heard.turn is not None:
                 heard.turn.mark("first_sample", self._ns)
             self._review()
@@ -441,69 +444,83 @@ class Conversation:
         if priority == "IGNORE" and self.state in ("speaking", "thinking"):
             return None
         if priority == "INTERRUPT":
-            self._cut(force=True)
+            self._cut(force=True, cause="speak")
         return self._say(text, "speak", interruptable)
 
-    def interrupt(self) -> bool:
-        """Stops what is being said or thought, or waits to be; returns whether there was anything."""
+    def interrupt(self, transport: Transport = "http") -> bool:
+        """Stops what is being said or thought, or waits to be; returns whether there was anything. `transport`: how
+        that was asked."""
         waited = self._later.clear()
-        return self._hush() or waited
+        return self._hush("interrupt", transport) or waited
 
-    def _hush(self) -> bool:
-        cut = self._cut(force=True)
+    def _hush(self, cause: Cause, transport: Transport) -> bool:
+        cut = self._cut(force=True, cause=cause, transport=transport)
         if self.turns.open is not None and self._is_due():  # an answer that has not begun will not be said either
             assert self._due is not None
             self._due.state = "refused"
-            self.turns.end(self.turns.open, "interrupted", self._now_ms)
+            self.turns.end(self.turns.open, "interrupted", self._now_ms, "interrupt", transport)
             cut = True
         self._review()
         return cut
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, user: str = "") -> Reply:
+    def tell(
+        self, text: str, role: Literal["user", "system"] = "user", *, user: str = "", interruptable: bool = True
+    ) -> Reply:
         """Takes a message in text, which is answered (`Agent.tell`). Raises InvalidArgument, BadState."""
-        self.check_not_paused()
-        _check_told(text)
-        turn, reply = self._ask("text", user)
+        self._check_told(text)
+        turn, reply = self._ask("text", user, interruptable)
         self._greeter.answered()
         turn.user_text = text
         self.history.add(role, text, turn.turn_id, self.transcripts.wall_ms)
         self._do(Tell(reply, text, role))
         return reply
 
+    def ask(
+        self, text: str, user: str, priority: m.WhenBusy = "interrupted", interruptable: bool = True
+    ) -> Reply | None:
+        """Takes a question that was typed. Returns the answer, or None: it was dropped, as `priority` has it. Raises
+        InvalidArgument, BadState, BufferFull."""
+        self._check_told(text)
+        if priority == "ignore" and self.state in ("thinking", "speaking"):
+            return None
+        if priority == "append" and not self._is_answered():
+            thought = Thought(Reply("text", interruptable=interruptable), text, user=user)
+            self._later.add(thought)
+            return thought.reply
+        return self.tell(text, user=user, interruptable=interruptable)
+
     def think(
         self,
         text: str,
+        actions: ThinkActions | None = None,
         *,
-        on_listening: OnListening = "interrupt",
-        on_thinking: OnBusy = "interrupt",
-        on_speaking: OnBusy = "ignore",
+        user: str = "",
         interruptable: bool = True,
         metadata: Mapping[str, str] | None = None,
     ) -> Reply | None:
-        """Takes a text as if the user had said it (`Agent.think`). Raises InvalidArgument, BadState, BufferFull."""
-        self.check_not_paused()
-        _check_told(text)
-        actions = ThinkActions(on_listening=on_listening, on_thinking=on_thinking, on_speaking=on_speaking)
-        action = actions.of(self.state)
+        """Takes a text as if the user had said it (`Agent.think`). `user`: who sent it, where it came through the
+        channel. Raises InvalidArgument, BadState, BufferFull."""
+        self._check_told(text)
+        action = (actions or ThinkActions()).of(self.state)
         if action == "ignore":
             return None
-        thought = Thought(Reply("think", interruptable=interruptable), text, metadata or {})
+        thought = Thought(Reply("think", interruptable=interruptable), text, metadata or {}, user)
         if action == "inject" and self._user_is_speaking():
             return self._inject(thought)
         if action == "append" and not self._is_answered():
             self._later.add(thought)
             return thought.reply
         if action == "interrupt":
-            self._hush()
+            self._hush("think", "rtm" if user else "http")
         self._think_of(thought)
         return thought.reply
 
     def _think_of(self, thought: Thought) -> None:
-        turn = self.turns.begin("think", self._now_ms)
+        turn = self.turns.begin("text" if thought.reply.reason == "text" else "think", self._now_ms, thought.user)
         turn.user_ended_ns = self._ns
         turn.user_text = thought.text
         self.history.add("user", thought.text, turn.turn_id, self.transcripts.wall_ms)
-        self._expect_reply("think", thought.reply)
+        self._expect(thought.reply)
         self._do(Tell(thought.reply, thought.text, "user", metadata=thought.metadata))
 
     def _inject(self, thought: Thought) -> Reply:
@@ -531,6 +548,11 @@ class Conversation:
         waits = self.turns.open is not None or self._is_due() or asked or self._doubt is not None
         return not waits and all(reply.written or reply.complete for reply in self._live.values())
 
+    def _check_told(self, text: str) -> None:
+        self.check_not_paused()
+        if not text.strip() or len(text) > MAX_TELL:
+            raise InvalidArgument(f"text must have 1..{MAX_TELL} characters, got {len(text)}")
+
     def respond(self, instructions: str | None = None) -> Reply:
         """Has the brain answer now (`Agent.respond`). Raises BadState."""
         self.check_not_paused()
@@ -538,12 +560,12 @@ class Conversation:
         self._do(Respond(reply, instructions))
         return reply
 
-    def _ask(self, reason: StartReason, user: str = "") -> tuple[Turn, Reply]:
+    def _ask(self, reason: StartReason, user: str = "", interruptable: bool = True) -> tuple[Turn, Reply]:
         """A turn that nobody speaks, and the reply that is due to it."""
-        self._cut(force=False)
+        self._cut(force=False, cause="think", transport="rtm" if user else "http")
         turn = self.turns.begin(reason, self._now_ms, user)
         turn.user_ended_ns = self._ns
-        return turn, self._expect_reply(reason)
+        return turn, self._expect_reply(reason, interruptable)
 
     def tool_result(self, call_id: str, output: str) -> None:
         """Takes what a function of the client's returned (`Agent.tool_result`), whatever the agent does meanwhile: it
@@ -558,9 +580,9 @@ class Conversation:
             return
         self.paused = True
         self._due = None
-        self.turns.drop_open(self._now_ms)
         self._forget_thoughts()
-        self._cut(force=True)
+        self.turns.drop_open(self._now_ms, "interrupt")
+        self._cut(force=True, cause="interrupt")
         # A turn that has begun is to end in the brain too; what it answers is not said.
         frames = self.config.turn_detection.longest_ms // 10 + 30
         self._quiet_frames = dict.fromkeys(self.users, frames)
@@ -584,12 +606,12 @@ class Conversation:
     def end(self) -> None:
         """The agent leaves: what is said breaks off, and its state changes no more."""
         if self.transcripts.sent:
-            self.transcripts.state("idle", self.paused, 0)
+            self.transcripts.state("idle", self.paused, self._newest_turn)
         self._ended = True
         self.state = "idle"
         self._forget_thoughts()
-        self._cut(force=True)
-        self.turns.drop_open(self._now_ms)
+        self._cut(force=True, cause="leave")
+        self.turns.drop_open(self._now_ms, "leave")
 
     def wind_up(self) -> None:
         """Nothing new is said, answered or thought of. What is heard goes on to the end of its sentence; what must not
@@ -598,14 +620,14 @@ class Conversation:
             return
         self.winding_up = True
         self._due = None
-        self.turns.drop_open(self._now_ms)
         self._forget_thoughts()
+        self.turns.drop_open(self._now_ms, "leave")
         self._refuse(list(self._asked))
         if self._doubt is not None:  # the user speaks: nothing goes on
             self._cut(force=False)
         heard = next((reply for reply in self._live.values() if reply.state == "heard"), None)
         if heard is None:
-            self._cut(force=True)
+            self._cut(force=True, cause="leave")
         else:
             self._last = heard, self._played_ms(heard)
         self._review()
@@ -628,7 +650,7 @@ class Conversation:
             end_ms = reply.sentence_end(since_ms) if reply.interruptable else None
             if reply.id in self._live and (end_ms is None or self._played_ms(reply) < end_ms):
                 return
-        self._cut(force=True)
+        self._cut(force=True, cause="leave")
 
     def check_not_paused(self) -> None:
         """Raises BadState: the agent is paused, or about to leave."""
@@ -683,7 +705,7 @@ class Conversation:
 
     def token_expires(self) -> None:
         """The channel's token expires soon."""
-        self.transcripts.error("channel", "the token expires soon; update it", "TOKEN_EXPIRING", 0)
+        self._tell_error("the token expires soon; update it", "TOKEN_EXPIRING", 0)
         self._do(Emit(b.Failed("TOKEN_EXPIRING", "the channel's token expires soon: update `token`")))
 
     def hear(self, user: str, pcm: bytes) -> None:
@@ -703,8 +725,7 @@ class Conversation:
             self._do(Hear(bytes(len(pcm)), user))
 
     def message(self, user: str, data: bytes) -> Reply | None:
-        """A data message of a user's: `{"type": "chat", "text"}`, `{"type": "interrupt"}`, `{"type": "tool_result",
-        "call_id", "output"}`, as they are or in packets. Returns the reply that it asks for."""
+        """A data message of a user's (`client_messages`), as it is or in packets. Returns the reply that it wants."""
         whole = data if data.lstrip()[:1] == b"{" else self._assembler.add(data, self.clock / RATE)
         if whole is None:
             return None
@@ -716,24 +737,84 @@ class Conversation:
             self.ignored += 1
             return None
         try:
-            match said:
-                case {"type": "chat", "text": str(text)}:
-                    self.joined(user)
-                    return self.tell(text, user=user)
-                case {"type": "interrupt"}:
-                    self.interrupt()
-                case {"type": "tool_result", "call_id": str(call_id), "output": output}:
-                    self.tool_result(call_id, output if isinstance(output, str) else json.dumps(output))
-                case _:
-                    self.ignored += 1
+            return self._told(user, m.read(said))
         except LipwireError as exc:
             self.message_refused(exc)
         return None
 
+    def _told(self, user: str, message: m.ClientMessage | None) -> Reply | None:
+        match message:
+            case m.Chat(text):
+                self.joined(user)
+                return self.tell(text, user=user)
+            case m.Question(text=text, priority=when_busy, interruptable=interruptable):
+                self.joined(user)
+                return self.ask(text, user, when_busy, interruptable)
+            case m.Thought():
+                self.joined(user)
+                return self.think(
+                    message.text,
+                    ThinkActions(
+                        listening=message.on_listening, thinking=message.on_thinking, speaking=message.on_speaking
+                    ),
+                    user=user,
+                    interruptable=message.interruptable,
+                    metadata=message.metadata,
+                )
+            case m.Announcement(text=text, priority=priority, interruptable=interruptable):
+                return self.speak(text, priority, interruptable)
+            case m.Interrupt():
+                self.interrupt("rtm")
+            case m.ToolResult(call_id, output):
+                self.tool_result(call_id, output)
+            case m.Upload():
+                self._uploaded(user, message)
+            case m.Mark(begins=begins, request_id=request_id):
+                why_not = self.manual_start(user) if begins else self.manual_end(user)
+                self.transcripts.marked(begins, request_id, self._newest_turn, why_not)
+            case None:
+                self.ignored += 1
+        return None
+
+    def _uploaded(self, user: str, upload: m.Upload) -> None:
+        if "image" in self.config.llm.input_modalities and self.config.brain in ("cascade", "realtime"):
+            self._do(TakePicture(user, upload))
+        else:
+            self.picture_refused(
+                upload.uuid, "NO_PICTURES", "This agent sees no pictures: llm.input_modalities has no image."
+            )
+
+    def picture_taken(self, upload: m.Upload, width: int, height: int, size: int) -> None:
+        """A picture of a user's is shown to the brain: its sides, and the bytes that it came in."""
+        self._pictures += 1
+        facts = {
+            "uuid": upload.uuid[: m.MAX_TOLD],
+            "width": width,
+            "height": height,
+            "size_bytes": size,
+            "source_type": "url" if upload.url else "base64",
+            "source_value": upload.url[: m.MAX_TOLD],
+            "total_user_images": self._pictures,
+        }
+        self.transcripts.picture_taken(facts, self._newest_turn)
+
+    def picture_refused(self, uuid: str, reason: str, message: str) -> None:
+        """A picture of a user's is not used: a word, and why."""
+        self.ignored += 1
+        self.transcripts.picture_refused(uuid[: m.MAX_TOLD], reason, message[:400], self._newest_turn)
+
+    def manual_start(self, user: str) -> str | None:
+        """A client says that its user begins to speak. Returns None, or why that changes nothing."""
+        return NOT_MANUAL
+
+    def manual_end(self, user: str) -> str | None:
+        """A client says that its user has finished. Returns None, or why that changes nothing."""
+        return NOT_MANUAL
+
     def message_refused(self, exc: LipwireError) -> None:
         """A message came to nothing; its sender is told."""
         self.ignored += 1
-        self.transcripts.error("agent", str(exc), exc.code, 0)
+        self.transcripts.error(str(exc), exc.code, 0)
 
     # ----------------------------------------------------------------------------------------------------- the brain
 
@@ -780,6 +861,7 @@ class Conversation:
         if reply is self._due:
             self._due = None
             if self.turns.open is not None:
+                self.turns.open.error = error.code, str(error)
                 self.turns.end(self.turns.open, "failed", self._now_ms)
         elif reply is self._injected:
             self._injected = None
@@ -794,6 +876,7 @@ class Conversation:
     def _user_speaks(self, onset_ns: int, item_id: str | None) -> None:
         if self.paused:
             return
+        detection, spoke = self.config.turn_detection, self.state == "speaking"
         if self._doubt is None:
             self._hold()
         if self._doubt is None:
@@ -803,6 +886,7 @@ class Conversation:
         self._due = None
         turn = self.turns.begin("speech", self._now_ms, self._speaks)
         turn.user_began_ns = onset_ns
+        turn.least_voice_ms = detection.speaking_interrupt_duration_ms if spoke else detection.interrupt_duration_ms
         self._is_of(item_id, turn)
         if self._doubt is not None:
             self._doubt.until = None
@@ -819,7 +903,7 @@ class Conversation:
         self._is_of(item_id, turn)
         turn.user_ended_ns = end_ns
         injected, self._injected = self._injected, None
-        self._expect_reply("speech", injected)
+        self._expect(injected or Reply("speech"))
         if self._doubt is not None:
             self._doubt.until = self._in(self.config.turn_detection.false_interruption_timeout)
 
@@ -847,12 +931,11 @@ class Conversation:
             return
         self._greeter.answered()
         turn.user_text = event.text
-        began, ended = (self._wall_at(ns) for ns in (turn.user_began_ns, turn.user_ended_ns or self._ns))
-        self.history.add("user", event.text, turn.turn_id, self.transcripts.wall_ms, began, ended)
+        start_ms = self._ms_at(turn.user_began_ns, turn.start_ms)
+        end_ms = max(start_ms, self._ms_at(turn.user_ended_ns, self._now_ms))
+        self.history.add("user", event.text, turn.turn_id, self.transcripts.wall_ms, (start_ms, end_ms))
         self._do(Emit(Said("user", event.text, turn.turn_id)))
         if self.config.film:
-            start_ms = self._ms_at(turn.user_began_ns, turn.start_ms)
-            end_ms = max(start_ms, self._ms_at(turn.user_ended_ns, self._now_ms))
             self._do(Caption(user or "user", event.text, start_ms, end_ms))
         if self.config.voice_commands and (command := command_in(event.text)) is not None:
             self.command(command)
@@ -988,10 +1071,9 @@ class Conversation:
         logger.warning("[%s] %s: %s", self.config.name, event.code, event.message)
         reply = self._replies.get(event.reply_id) if event.reply_id is not None else None
         turn = self.turns.open if reply is None else reply.turn
-        module = event.code.partition("_")[0].lower()
         sentence = for_users(event, self.config)
         if sentence:
-            self.transcripts.error(module, sentence, event.code, turn.turn_id if turn is not None else 0)
+            self._tell_error(sentence, event.code, turn.turn_id if turn is not None else 0)
         self._do(Emit(event))
         if event.fatal:
             self._do(Leave("failed", AgentFailed(f"{event.code}: {event.message}")))
@@ -1004,6 +1086,8 @@ class Conversation:
             return
         if turn is None or turn.end_reason in ("finished", "interrupted", "no_reply"):
             return
+        if turn.error is None:
+            turn.error = event.code, event.message
         if reply is not None and reply.id in self._live:
             reply.outcome = "failed"
             self._do(Finish(reply, reply.text))
@@ -1017,6 +1101,10 @@ class Conversation:
         waits = any(one.reason == "failure" for one in (*self._live.values(), *self._asked))
         if message and not own_words and not self.paused and not self.winding_up and not waits:
             self._say(message, "failure")
+
+    def _tell_error(self, sentence: str, code: str, turn_id: int) -> None:
+        if self.config.error_messages:
+            self.transcripts.error(sentence, code, turn_id)
 
     # --------------------------------------------------------------------------------------------------- the replies
 
@@ -1049,10 +1137,13 @@ class Conversation:
         turn = self.turns.open if answer is self._due else answer.turn
         return turn is not None and (turn.start_reason != "speech" or bool(turn.user_text))
 
-    def _expect_reply(self, reason: StartReason, reply: Reply | None = None) -> Reply:
-        if reason != "silence":
+    def _expect_reply(self, reason: StartReason, interruptable: bool = True) -> Reply:
+        return self._expect(Reply(reason, interruptable=interruptable))
+
+    def _expect(self, reply: Reply) -> Reply:
+        if reply.reason != "silence":
             self._fillers.wait(self.clock)
-        self._due = reply or Reply(reason)
+        self._due = reply
         self._due.expected_until = self._in(REPLY_DUE)
         self._review()
         return self._due
@@ -1162,16 +1253,16 @@ class Conversation:
         name, ms = self._playing
         return ms if name == reply.id else 0.0
 
-    def _cut(self, *, force: bool) -> bool:
+    def _cut(self, *, force: bool, cause: Cause = "speech", transport: Transport = "http") -> bool:
         """Stops what is being said or thought, `force`: also what the user must not interrupt. Returns whether there
         was anything."""
         cut = [reply for reply in self._live.values() if force or reply.interruptable]
-        self._cut_off(cut)
+        self._cut_off(cut, cause, transport)
         refused = self._refuse([reply for reply in self._asked if force or reply.interruptable])
         self._end_doubt()
         return refused or bool(cut)
 
-    def _cut_off(self, cut: list[Reply]) -> None:
+    def _cut_off(self, cut: list[Reply], cause: Cause = "speech", transport: Transport = "http") -> None:
         """Stops these, of those that have begun."""
         if cut:
             self._do(Drop(cut))
@@ -1185,6 +1276,8 @@ class Conversation:
                     self._do(Show(feeling))
                 self.interruptions += 1
                 self.transcripts.interrupted(reply.turn_id, self._now_ms)
+            if reply.turn is not None:
+                reply.turn.caused_by, reply.turn.transport = cause, transport
             self._end(reply, "interrupted", text, played_ms)
 
     def _refuse(self, unsaid: list[Reply]) -> bool:
@@ -1204,8 +1297,8 @@ class Conversation:
                 status = t.RUNNING
             self._transcribe(reply, status, played_ms, text)
         if text:
-            now = self.transcripts.wall_ms
-            self.history.add("assistant", text, reply.turn_id, now, self._wall_at(reply.heard_ns), now)
+            speech = max(0.0, self._now_ms - played_ms), self._now_ms
+            self.history.add("assistant", text, reply.turn_id, self.transcripts.wall_ms, speech)
             self._do(Emit(Said("assistant", text, reply.turn_id, outcome == "interrupted")))
             if self.config.film:
                 words = tuple(reply.heard_words(played_ms))
@@ -1216,17 +1309,28 @@ class Conversation:
             reply.fills.lead = Lead(text, start_ms, played_ms, tuple(reply.heard_words(played_ms)))
         if turn is None or reply.fills is not None:
             return
-        turn.agent_text = text
-        self.turns.end(turn, outcome, self._now_ms)
-        if turn.e2e_latency_ms is not None:
-            for module, name, ms in (
-                ("llm", "ttft", turn.between("asked", "first_token")),
-                ("tts", "ttfb", turn.between("first_sentence", "first_audio")),
-            ):
-                if ms is not None:
-                    self.transcripts.metrics(module, name, turn.turn_id, ms)
-            self.transcripts.metrics("turn", "e2e_latency", turn.turn_id, turn.e2e_latency_ms, turn.segments())
+        turn.agent_text, turn.played_ms = text, played_ms
+        self.turns.end(turn, outcome, self._now_ms, turn.caused_by, turn.transport)
+        self._tell_times(turn)
         self._do(Emit(TurnEnded(turn.as_dict(), reply.id, turn.times())))
+
+    def _tell_times(self, turn: Turn) -> None:
+        e2e_ms = turn.e2e_latency_ms
+        if e2e_ms is None:
+            return
+        parts = turn.segments()
+        agent = self.config.agent_id or self.config.name
+        self.transcripts.turn_finished(agent, turn.turn_id, self._now_ms - turn.start_ms, e2e_ms, parts)
+        if not self.config.metrics:
+            return
+        model = "mllm" if self.config.brain == "realtime" else "llm"
+        for module, name, ms in (
+            (model, "ttft", turn.between("asked", "first_token")),
+            ("tts", "ttfb", turn.between("first_sentence", "first_audio")),
+        ):
+            if ms is not None:
+                self.transcripts.metrics(module, name, turn.turn_id, ms)
+        self.transcripts.metrics("turn", "e2e_latency", turn.turn_id, e2e_ms, parts)
 
     def _transcribe(self, reply: Reply, status: t.TurnStatus, played_ms: float, text: str | None = None) -> None:
         heard = reply.heard(played_ms) if text is None else text
@@ -1257,9 +1361,13 @@ class Conversation:
         self.state = state
         if state != "speaking":
             self._do(Look(state))
-        newest = self.turns.newest
-        self.transcripts.state(state, self.paused, newest.turn_id if newest is not None else 0)
+        self.transcripts.state(state, self.paused, self._newest_turn)
         self._do(Emit(StateChanged(state, self.paused)))
+
+    @property
+    def _newest_turn(self) -> int:
+        newest = self.turns.newest
+        return newest.turn_id if newest is not None else 0
 
     def stats(self) -> dict[str, Any]:
         """Live figures, JSON-able."""

@@ -147,6 +147,56 @@ class ServiceClient:
                 await client.aclose()
 
 
+class TooLarge(ServiceError):
+    """What a URL leads to is larger than it may be."""
+
+    code = "TOO_LARGE"
+
+
+async def fetch(what: str, url: str, outward: Outward, *, most: int, seconds: float) -> bytes:
+    """What is at a URL that a request has named, by GET. MAX_REDIRECTS redirects are followed, each to where `outward`
+    lets them lead: nothing of ours goes with it.
+
+    Args:
+        what: it is called in errors.
+        most: bytes of it.
+        seconds: all of it may take.
+
+    Raises:
+        OutwardRefused: it may not be called. ServiceError: it cannot be had; TooLarge where it has more than `most`.
+        BadState: httpx is not installed.
+    """
+    try:
+        import httpx
+    except ModuleNotFoundError as exc:
+        raise BadState("agents need httpx: pip install 'lipwire[agents]'") from exc
+    await outward.check(url)
+    transport = None if outward.anything else _checked_transport(outward, httpx.Limits(max_connections=2))
+    first, body = url, b""
+    try:
+        async with asyncio.timeout(seconds), httpx.AsyncClient(timeout=seconds, transport=transport) as client:
+            for left in reversed(range(MAX_REDIRECTS + 1)):
+                request = client.build_request("GET", url)
+                request.url = _quiet()(request.url)
+                response = await client.send(request, stream=True)
+                if not (left and response.is_redirect):
+                    break
+                await response.aclose()
+                url = urljoin(url, response.headers.get("location", ""))
+                await outward.check(url)
+            if response.status_code != 200:
+                raise await refusal(what, url, response)
+            async for piece in response.aiter_bytes():
+                body += piece
+                if len(body) > most:
+                    raise TooLarge(f"{what} at {site(first)} has more than {most} bytes")
+    except TimeoutError as exc:
+        raise ServiceError(f"{what} at {site(first)} did not come within {seconds:g} s") from exc
+    except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        raise failure(what, url, exc) from exc
+    return body
+
+
 def _onward(url: str, response: httpx.Response) -> str | None:
     """Where a redirect leads, if it stays with the host: the same place, or from http to https there."""
     if response.status_code not in (301, 302, 307, 308) or "location" not in response.headers:

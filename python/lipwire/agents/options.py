@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from ..channel.agora.wire import Encryption as Encryption
+
 EndOfSpeech = Literal["auto", "vad", "semantic", "manual"]
 """What ends a user's turn: the server's own judgement; silence alone; what was said, on top of silence; the client."""
 LlmStyle = Literal["openai", "anthropic", "gemini", "dify"]
@@ -99,16 +101,6 @@ class McpServer(Struct, frozen=True, kw_only=True):
     allowed_tools: list[str] | None = None
     """None = all."""
     timeout_ms: int = 10_000
-
-
-class Encryption(Struct, frozen=True, kw_only=True):
-    """Media encryption of an Agora channel (`rtc.encryption_*`)."""
-
-    key: str
-    mode: int = 7
-    """1..8 (AES-128-XTS, -ECB, AES-256-XTS, SM4-128-ECB, AES-128-GCM, AES-256-GCM, AES-128-GCM2, AES-256-GCM2)."""
-    salt: bytes = b""
-    """32 bytes for the modes 7 and 8."""
 
 
 class AvatarProvider(Struct, frozen=True, kw_only=True):

@@ -105,8 +105,6 @@ class Reply:
         """(index of a character, what the face is to show from there on), as the model has said, in order."""
         self.received_ms = 0.0
         """Sound that the brain has handed over and that can be played."""
-        self.heard_ns: int | None = None
-        """When its first sample was in the channel (CLOCK_MONOTONIC)."""
         self.written = False
         """Whether the brain has finished it."""
         self.complete = False

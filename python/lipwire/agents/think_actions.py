@@ -13,16 +13,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import get_args
 
 from msgspec import Struct
 
 from ..errors import BufferFull, InvalidArgument
+from ..protocol.agent_actions import OnBusy, OnListening
 from ..protocol.transcript import AgentState
 from .replies import Reply
-
-OnListening = Literal["interrupt", "inject", "append", "ignore"]
-OnBusy = Literal["interrupt", "append", "ignore"]
 
 MAX_LATER = 16
 """Texts that may wait; another one is refused."""
@@ -32,9 +30,12 @@ class Thought(Struct, frozen=True, eq=False):
     """A text that was given, and the reply that answers it."""
 
     reply: Reply
+    """Its `reason` is that of the turn."""
     text: str
-    metadata: Mapping[str, str]
+    metadata: Mapping[str, str] = {}
     """Of the request to the model, where it takes any."""
+    user: str = ""
+    """Who sent it; "" = nobody in the channel."""
 
 
 class ThinkActions(Struct, frozen=True, kw_only=True):
@@ -44,18 +45,21 @@ class ThinkActions(Struct, frozen=True, kw_only=True):
         InvalidArgument: an action that the state does not have.
     """
 
-    on_listening: OnListening = "interrupt"
-    on_thinking: OnBusy = "interrupt"
-    on_speaking: OnBusy = "ignore"
+    listening: OnListening = "interrupt"
+    thinking: OnBusy = "interrupt"
+    speaking: OnBusy = "ignore"
 
     def __post_init__(self) -> None:
-        for name, actions in (("on_listening", OnListening), ("on_thinking", OnBusy), ("on_speaking", OnBusy)):
-            if (action := getattr(self, name)) not in get_args(actions):
-                raise InvalidArgument(f"{name} must be one of {', '.join(get_args(actions))}, got {action!r:.40}")
+        for name, annotated in (("listening", OnListening), ("thinking", OnBusy), ("speaking", OnBusy)):
+            actions = get_args(get_args(annotated)[0])
+            if (action := getattr(self, name)) not in actions:
+                raise InvalidArgument(
+                    f"the action while {name} must be one of {', '.join(actions)}, got {action!r:.40}"
+                )
 
     def of(self, state: AgentState) -> OnListening:
         """The action of a state."""
-        return {"speaking": self.on_speaking, "thinking": self.on_thinking}.get(state, self.on_listening)
+        return {"speaking": self.speaking, "thinking": self.thinking}.get(state, self.listening)
 
 
 class Later:
@@ -70,7 +74,7 @@ class Later:
     def add(self, thought: Thought) -> None:
         """Raises BufferFull."""
         if len(self._waiting) >= MAX_LATER:
-            raise BufferFull(f"{MAX_LATER} texts wait to be thought of already")
+            raise BufferFull(f"{MAX_LATER} texts wait already")
         self._waiting.append(thought)
 
     def next(self) -> Thought:

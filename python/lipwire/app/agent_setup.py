@@ -21,6 +21,7 @@ from ..agents.speech.offline_stt import told as ears_told
 from ..agents.speech.offline_stt import what_hears
 from ..channel.agora.channel import Agora, AgoraOptions, agora_token
 from ..channel.agora.presence import available, lacking
+from ..channel.agora.wire import check_encryption
 from ..channel.base import Channel
 from ..errors import InvalidArgument, LipwireError
 from ..models.voices.choose import speaks_here
@@ -139,6 +140,13 @@ class AgentSetup:
             raise InvalidArgument(
                 "this server is not set up for Agora's channels (lipwire doctor says what is missing)"
             )
+        if agent.encryption is not None:
+            if not self.goes_to_agora(agent):
+                raise InvalidArgument(
+                    "rtc.encryption_key: this agent joins a room of this server, which is always encrypted, with keys "
+                    "that are made for each connection (DTLS-SRTP); leave it out"
+                )
+            check_encryption(agent.encryption)
         if agent.record is not None and self.films is None:
             raise InvalidArgument(NO_FILMS)
         check_no_path(agent.voice)
@@ -181,7 +189,8 @@ class AgentSetup:
         preencoded = of_server(self.config.preencoded, agent.pixel_rate, taken)
         film = self.film(agent)
         try:
-            made = Agent(agent, channel, brain, on_event=on_event, preencoded=preencoded, film=film)
+            outward = self.outward.of(agent.owner)
+            made = Agent(agent, channel, brain, on_event=on_event, preencoded=preencoded, film=film, outward=outward)
         except BaseException:
             if film is not None and self.films is not None:
                 self.films.forget(film)
@@ -234,6 +243,7 @@ class AgentSetup:
             egress=agora_egress(agent.egress, motion=agent.says_motion),
             motion_carrier=agent.motion_carrier or "data",
             motion_sets=check_sets(agent.motion_sets),
+            encryption=agent.encryption,
         )
 
     def brain(self, agent: AgentConfig) -> Brain:

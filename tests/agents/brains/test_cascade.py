@@ -632,6 +632,14 @@ async def test_a_picture_is_shown_while_it_is_fresh(monkeypatch: pytest.MonkeyPa
         s.brain.tell("and now?")
         await s.record.wait(ReplyFinished, 2)
         assert s.asked() == [("user", "what do you see?"), ("assistant", "Hello there."), ("user", "and now?")]
+        s.brain.see("7", b"sent", sent=True)  # by the user, and so it stays, whatever the camera sees
+        s.brain.see("7", b"seen")
+        for n, question in enumerate(("what is that?", "and what colour is it?")):
+            s.brain.tell(question)
+            await s.record.wait(ReplyFinished, 3 + n)
+            parts = s.asked()[-1][1]
+            assert parts[0] == {"type": "text", "text": question}
+            assert parts[1]["image_url"]["url"] == "data:image/jpeg;base64," + base64.b64encode(b"sent").decode()
 
 
 FAULTS = [

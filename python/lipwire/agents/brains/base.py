@@ -21,6 +21,10 @@ HEARD_RATE = 16_000
 """Hz of the PCM that a brain hears."""
 
 
+SENT_SECONDS = 300.0
+"""How long a picture that a user has sent goes with the questions, if none follows it."""
+
+
 class TimedWord(Struct, frozen=True):
     """A word and when it is said, in ms from the start of the utterance or reply it belongs to."""
 
@@ -149,8 +153,9 @@ class Brain(Protocol):
     def hear(self, pcm: bytes, user: str) -> None:
         """10 ms of what a user says: 160 samples of PCM16 mono at 16 kHz, in time order, silence included."""
 
-    def see(self, user: str, jpeg: bytes) -> None:
-        """A picture of the user, at most one a second; only the newest is kept."""
+    def see(self, user: str, jpeg: bytes, *, sent: bool = False) -> None:
+        """A picture of the user, at most one a second; only the newest is kept. `sent`: one that the user has sent,
+        which stands for SENT_SECONDS in place of the others."""
 
     def tell(
         self,

@@ -45,6 +45,7 @@ from ..speech.vad import FRAME_MS
 from ..update import apply
 from . import chat
 from .base import (
+    SENT_SECONDS,
     BrainEvent,
     Failed,
     ReplyAudio,
@@ -208,6 +209,8 @@ class CascadeBrain:
         """Of the next request for an answer."""
         self._doubted = False
         self._picture: chat.Picture | None = None
+        self._sent: chat.Picture | None = None
+        """The newest that a user has sent."""
         self._replies: dict[str, _Chained] = {}
         """Those that are not handed over, in order."""
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -365,8 +368,12 @@ class CascadeBrain:
             self._turn.detector.endpointer.commit()
             self._stopped(self._turn)
 
-    def see(self, user: str, jpeg: bytes) -> None:
-        self._picture = chat.Picture(jpeg, time.monotonic())
+    def see(self, user: str, jpeg: bytes, *, sent: bool = False) -> None:
+        picture = chat.Picture(jpeg, time.monotonic())
+        if sent:
+            self._sent = picture
+        else:
+            self._picture = picture
 
     # ---- being told
 
@@ -583,9 +590,11 @@ class CascadeBrain:
         return chat.build(self._config.llm, messages, tools, voice, self._config.instructions)
 
     def _fresh_picture(self) -> chat.Picture | None:
-        if self._picture is None or "image" not in self._config.llm.input_modalities:
+        if "image" not in self._config.llm.input_modalities:
             return None
-        return self._picture if time.monotonic() - self._picture.at <= PICTURE_SECONDS else None
+        now = time.monotonic()
+        kept = (self._sent, SENT_SECONDS), (self._picture, PICTURE_SECONDS)
+        return next((one for one, seconds in kept if one is not None and now - one.at <= seconds), None)
 
     async def _chat_rounds(self, reply: _Chained, speech: SynthesisStream) -> None:
         """Asks until there is an answer without calls. Raises ServiceError: what came is none."""

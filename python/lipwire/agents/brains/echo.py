@@ -208,7 +208,7 @@ class EchoBrain(_SpeakingBrain):
 
         self._begin(say)
 
-    def see(self, user: str, jpeg: bytes) -> None: ...
+    def see(self, user: str, jpeg: bytes, *, sent: bool = False) -> None: ...
 
     def tell(
         self,
@@ -326,7 +326,7 @@ class ScriptBrain(_SpeakingBrain):
 
         self._begin(say)
 
-    def see(self, user: str, jpeg: bytes) -> None: ...
+    def see(self, user: str, jpeg: bytes, *, sent: bool = False) -> None: ...
 
     def tell(
         self,

@@ -393,8 +393,11 @@ class RealtimeBrain:
             self._append.clear()
             self._put(True, {"type": "input_audio_buffer.append", "audio": audio})
 
-    def see(self, user: str, jpeg: bytes) -> None:
-        self._picture = chat.Picture(jpeg, time.monotonic())
+    def see(self, user: str, jpeg: bytes, *, sent: bool = False) -> None:
+        if sent and "image" in self._config.llm.input_modalities:
+            self._add_picture(f"sent_{next(self._ids)}", jpeg)  # it stays in the conversation
+        elif not sent:
+            self._picture = chat.Picture(jpeg, time.monotonic())
 
     def _show(self) -> None:
         """The newest picture goes before what the user says; it takes the place of the one before."""
@@ -406,9 +409,12 @@ class RealtimeBrain:
         if self._picture_item is not None:
             self._send({"type": "conversation.item.delete", "item_id": self._picture_item})
         self._picture_item = f"picture_{next(self._ids)}"
-        url = "data:image/jpeg;base64," + base64.b64encode(picture.jpeg).decode()
+        self._add_picture(self._picture_item, picture.jpeg)
+
+    def _add_picture(self, item_id: str, jpeg: bytes) -> None:
+        url = "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
         content = [{"type": "input_image", "image_url": url}]
-        item = {"id": self._picture_item, "type": "message", "role": "user", "content": content}
+        item = {"id": item_id, "type": "message", "role": "user", "content": content}
         self._send({"type": "conversation.item.create", "item": item})
 
     def tell(

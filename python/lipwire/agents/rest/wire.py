@@ -34,6 +34,7 @@ from ..errors import (
     AgentRateLimit,
     AgentStartFailed,
     AgentTimeout,
+    AgentUnauthorized,
     GatewayFault,
     InvalidAgentRequest,
 )
@@ -48,6 +49,7 @@ ANY_CODEC = -1
 STATUS: dict[type[AgentError], int] = {
     AgentError: 500,
     InvalidAgentRequest: 400,
+    AgentUnauthorized: 401,
     AgentForbidden: 403,
     AgentNotFound: 404,
     AgentConflict: 409,
@@ -57,8 +59,8 @@ STATUS: dict[type[AgentError], int] = {
     AgentStartFailed: 503,
     AgentTimeout: 504,
 }
-"""The HTTP status of each error."""
-_BY_STATUS = {status: kind for kind, status in STATUS.items()} | {401: AgentForbidden}
+"""The HTTP status of each error, in v2; v1 has 403 for 401."""
+_BY_STATUS = {status: kind for kind, status in STATUS.items()}
 
 
 def error_of(status: int, detail: str, reason: str | None = None) -> AgentError:
