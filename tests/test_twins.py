@@ -15,7 +15,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "agents/rest/test_wire.py": ("../update", "../../protocol/agent_bodies"),
     "agents/speech/test_realtime_tts.py": ("../realtime_socket",),
     "agents/speech/test_offline_stt.py": ("whisper_stt",),
-    "agents/speech/test_speech.py": ("sphinx/stt", "stt", "tts"),
+    "agents/speech/test_speech.py": ("sphinx/stt", "stt", "tts", "vendors/openai", "vendors/service"),
     "agents/speech/test_vad.py": ("endpointing",),
     "models/turn/test_smart_turn.py": ("engine",),
     "agents/speech/test_keywords.py": (

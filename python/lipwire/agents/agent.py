@@ -61,6 +61,7 @@ from .speech.commands import Command
 from .speech.echo import EchoGuard
 from .speech.whisper_spotter import open_spotter
 from .think_actions import ThinkActions
+from .turn_taking import TurnTaker
 from .update import apply, check
 from .video import VideoSampler
 
@@ -360,6 +361,22 @@ class Agent:
         self.brain.commit()
         self._settle()
 
+    def manual_start(self, user: str) -> str | None:
+        """A client says that this user's speech begins (`turn_detection.start_of_speech` "manual"). Returns None, or
+        why that cannot be, for people. Raises BadState: not running."""
+        self._check_running()
+        why = self._now().manual_start(user)
+        self._settle()
+        return why
+
+    def manual_end(self, user: str) -> str | None:
+        """A client says that this user's speech is over (`turn_detection.end_of_speech` "manual"). Returns None, or why
+        that cannot be, for people. Raises BadState: not running."""
+        self._check_running()
+        why = self._now().manual_end(user)
+        self._settle()
+        return why
+
     def tool_result(self, call_id: str, output: str) -> None:
         """What a function of the client's has returned. Raises InvalidArgument: no such call waits."""
         self._check_running()
@@ -587,6 +604,14 @@ class Agent:
             case c.Doubted(on):
                 if isinstance(self.brain, Doubting):
                     self.brain.doubt(on)
+            case c.Floor(state):
+                if isinstance(self.brain, TurnTaker):
+                    self.brain.agent_is(state)
+            case c.Begin(user):
+                if isinstance(self.brain, TurnTaker):
+                    self.brain.begin(user)
+            case c.Commit():
+                self.brain.commit()
             case c.Look(state):
                 if self.session.width:
                     self.session.special({"state": state})

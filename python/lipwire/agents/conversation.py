@@ -28,11 +28,12 @@ from .._core import RATE
 from ..errors import BadState, InvalidArgument, LipwireError
 from ..protocol import transcript as t
 from . import client_messages as m
+from .beside import Aside, Beside, fate
 from .brains import base as b
 from .client_messages import Priority
-from .config import AgentConfig
-from .doubt import Doubt
-from .events import AgentEvent, AgentFailed, Said, StateChanged, TurnEnded
+from .config import MAX_TURN_MS, AgentConfig
+from .doubt import AT_THE_END, Doubt
+from .events import AgentEvent, AgentFailed, Said, SpeechCut, StateChanged, TurnEnded
 from .face_tags import Feeling
 from .failures import for_users
 from .feelings import Acting
@@ -41,15 +42,16 @@ from .greeting import Greeter
 from .replies import Lead, Outcome, Reply
 from .silence import SilenceWatch
 from .speech.commands import Command, command_in
+from .speech.pauses import asks_for_pause
 from .think_actions import Later, ThinkActions, Thought
 from .transcripts import Transcripts
+from .turn_taking import Spoken, why_no_end, why_no_start
 from .turns import Cause, History, StartReason, Transport, Turn, Turns
 
 logger = logging.getLogger("lipwire.agents")
 
 TICK = 10
 """Blocks of 10 ms between two looks at what time brings."""
-NOT_MANUAL = "The agent finds by itself when users speak: turn_detection is not set to manual."
 """To who marks speech that nobody waits to have marked."""
 MAX_SPEAK = 512
 """Bytes of text that `speak` takes (v2)."""
@@ -179,6 +181,22 @@ class Doubted(Struct, frozen=True):
     on: bool
 
 
+class Floor(Struct, frozen=True):
+    """The brain learns what the agent does: `TurnTaker.agent_is`."""
+
+    state: t.AgentState
+
+
+class Begin(Struct, frozen=True):
+    """The brain begins a user's turn: `TurnTaker.begin`."""
+
+    user: str
+
+
+class Commit(Struct, frozen=True):
+    """The brain ends the user's turn: `Brain.commit`."""
+
+
 class Send(Struct, frozen=True):
     """The channel carries a message, in these packets."""
 
@@ -252,6 +270,9 @@ Action = (
     | Hold
     | Release
     | Doubted
+    | Floor
+    | Begin
+    | Commit
     | Send
     | Emit
     | Caption
@@ -325,6 +346,10 @@ class Conversation:
         and stays here to take the place of what the brain begins next."""
         self._items: dict[str, Turn] = {}
         """The turns of the user's items, by the brain's ids for them."""
+        self._spoken: Spoken | None = None
+        """The turn whose user speaks."""
+        self._beside = Beside()
+        """What users say into what the agent says, where that does not interrupt it."""
         self._doubt: Doubt | None = None
         """The user speaks into what is being said, and may not mean it."""
         self._settled: Doubt | None = None
@@ -401,6 +426,8 @@ class Conversation:
             if reply.state == "heard" and reply.text and reply not in held:
                 self._transcribe(reply, t.RUNNING, self._played_ms(reply))
         self._look_at_the_doubt()
+        if self._spoken is not None and self._spoken.until is not None and self.clock >= self._spoken.until:
+            self._cut_speech("max_duration")
         for call_id in [name for name, until in self._tools.items() if self.clock >= until]:
             del self._tools[call_id]
             self._do(ToolResult(call_id, json.dumps({"error": "the client has not answered"})))
@@ -545,7 +572,8 @@ class Conversation:
     def _is_answered(self) -> bool:
         """Nobody waits for an answer, or for the rest of what one says; it may still be heard."""
         asked = any(self.clock < reply.expected_until for reply in self._asked)
-        waits = self.turns.open is not None or self._is_due() or asked or self._doubt is not None
+        speaks = self._spoken is not None or self._doubt is not None
+        waits = speaks or self.turns.open is not None or self._is_due() or asked
         return not waits and all(reply.written or reply.complete for reply in self._live.values())
 
     def _check_told(self, text: str) -> None:
@@ -582,7 +610,11 @@ class Conversation:
         self._due = None
         self._forget_thoughts()
         self.turns.drop_open(self._now_ms, "interrupt")
+        self._nothing_beside()
         self._cut(force=True, cause="interrupt")
+        if self._spoken is not None and self._spoken.until is not None:
+            self._spoken = None
+            self._do(Commit())
         # A turn that has begun is to end in the brain too; what it answers is not said.
         frames = self.config.turn_detection.longest_ms // 10 + 30
         self._quiet_frames = dict.fromkeys(self.users, frames)
@@ -610,6 +642,7 @@ class Conversation:
         self._ended = True
         self.state = "idle"
         self._forget_thoughts()
+        self._nothing_beside()
         self._cut(force=True, cause="leave")
         self.turns.drop_open(self._now_ms, "leave")
 
@@ -622,6 +655,7 @@ class Conversation:
         self._due = None
         self._forget_thoughts()
         self.turns.drop_open(self._now_ms, "leave")
+        self._nothing_beside()
         self._refuse(list(self._asked))
         if self._doubt is not None:  # the user speaks: nothing goes on
             self._cut(force=False)
@@ -694,6 +728,8 @@ class Conversation:
         self.users.discard(user)
         if not self.accompanied:
             self._greeter.alone(self.config.greeting)
+        if self._spoken is not None and self._spoken.until is not None and self._spoken.user == user:
+            self._cut_speech("left")
         self._review()
 
     def out_of_channel(self, reason: str) -> None:
@@ -803,14 +839,6 @@ class Conversation:
         self.ignored += 1
         self.transcripts.picture_refused(uuid[: m.MAX_TOLD], reason, message[:400], self._newest_turn)
 
-    def manual_start(self, user: str) -> str | None:
-        """A client says that its user begins to speak. Returns None, or why that changes nothing."""
-        return NOT_MANUAL
-
-    def manual_end(self, user: str) -> str | None:
-        """A client says that its user has finished. Returns None, or why that changes nothing."""
-        return NOT_MANUAL
-
     def message_refused(self, exc: LipwireError) -> None:
         """A message came to nothing; its sender is told."""
         self.ignored += 1
@@ -837,8 +865,8 @@ class Conversation:
             case b.Stamp(reply_id, name, at_ns):
                 if (reply := self._reply(reply_id)) is not None and reply.turn is not None:
                     reply.turn.mark(name, at_ns)
-            case b.SpeechStarted(onset_ns, item_id):
-                self._user_speaks(onset_ns, item_id)
+            case b.SpeechStarted(onset_ns, item_id, aside):
+                self._user_speaks(onset_ns, item_id, aside)
             case b.SpeechStopped(end_ns, item_id):
                 self._user_spoke(end_ns, item_id)
             case b.UserText():
@@ -873,27 +901,48 @@ class Conversation:
             self._do(Emit(b.Failed("TTS_ERROR", str(error))))
         self._review()
 
-    def _user_speaks(self, onset_ns: int, item_id: str | None) -> None:
+    def _user_speaks(self, onset_ns: int, item_id: str | None, aside: bool = False, user: str | None = None) -> None:
+        """A user begins to speak. `user`: who has begun it by hand."""
         if self.paused:
             return
         detection, spoke = self.config.turn_detection, self.state == "speaking"
-        if self._doubt is None:
-            self._hold()
-        if self._doubt is None:
-            self._cut(force=False)
+        if self._spoken is not None and self._spoken.by_hand and not self._spoken.named:
+            self._spoken.named = True
+            self._spoken.turn.user_began_ns = onset_ns
+            self._is_of(item_id, self._spoken.turn)
+            return
+        by_hand, user = user is not None, self._speaks if user is None else user
+        if not aside:
+            if self._doubt is None and not by_hand:
+                self._hold()
+            if self._doubt is None:
+                self._cut(force=False)
         if self.winding_up:
             return
-        self._due = None
-        turn = self.turns.begin("speech", self._now_ms, self._speaks)
+        if aside:
+            turn = self.turns.beside("speech", self._now_ms, user)
+            left = self._left_ms([reply for reply in self._live.values() if reply.interruptable])
+            self._beside.began(turn, at_the_end=left is not None and left <= AT_THE_END)
+        else:
+            self._due = None
+            turn = self.turns.begin("speech", self._now_ms, user)
         turn.user_began_ns = onset_ns
         turn.least_voice_ms = detection.speaking_interrupt_duration_ms if spoke else detection.interrupt_duration_ms
         self._is_of(item_id, turn)
+        by_client = by_hand or detection.end_of_speech == "manual"
+        self._spoken = Spoken(turn, user, by_hand, self._in(MAX_TURN_MS / 1000) if by_client else None)
         if self._doubt is not None:
             self._doubt.until = None
             self._doubt.turns.append(turn)
 
     def _user_spoke(self, end_ns: int, item_id: str | None) -> None:
+        known = self._items.get(item_id) if item_id is not None else None
+        if self._spoken is not None and known in (None, self._spoken.turn):
+            self._spoken = None
         if self.paused or self.winding_up:
+            return
+        if (aside := self._beside.of(known)) is not None and not aside.calls:
+            aside.turn.user_ended_ns = end_ns
             return
         turn = self.turns.open
         if turn is None or turn.start_reason != "speech":
@@ -922,6 +971,9 @@ class Conversation:
             self._is_of(event.item_id, turn)
         user = turn.user or self._speaks
         self.transcripts.user(turn.turn_id, user, event.text, event.final, event.words, self._now_ms)
+        if (aside := self._beside.of(turn)) is not None:
+            self._said_beside(aside, event)
+            return
         if self._settle_doubt(turn, event) or not event.final:
             return
         if not event.text.strip():
@@ -929,6 +981,15 @@ class Conversation:
                 assert self._due is not None
                 self._due.expected_until = self._in(NO_SPEECH_DUE)
             return
+        self._user_said(turn, event)
+        detection = self.config.turn_detection
+        waits = detection.end_of_speech == "semantic" and detection.pause_state
+        if waits and turn is self.turns.open and asks_for_pause(event.text, self.config.language):
+            self._due = None  # the brain waits for what follows
+            self.turns.drop_open(self._now_ms)
+
+    def _user_said(self, turn: Turn, event: b.UserText) -> None:
+        """A text of the user's is final, and counts."""
         self._greeter.answered()
         turn.user_text = event.text
         start_ms = self._ms_at(turn.user_began_ns, turn.start_ms)
@@ -936,28 +997,122 @@ class Conversation:
         self.history.add("user", event.text, turn.turn_id, self.transcripts.wall_ms, (start_ms, end_ms))
         self._do(Emit(Said("user", event.text, turn.turn_id)))
         if self.config.film:
-            self._do(Caption(user or "user", event.text, start_ms, end_ms))
+            self._do(Caption(turn.user or self._speaks or "user", event.text, start_ms, end_ms))
         if self.config.voice_commands and (command := command_in(event.text)) is not None:
             self.command(command)
+
+    # ------------------------------------------------------------------ what does not interrupt, and who speaks by hand
+
+    def manual_start(self, user: str) -> str | None:
+        """A client says that this user's speech begins (`turn_detection.start_of_speech` "manual"). Returns None, or
+        why that cannot be, for people."""
+        if (why := self._not_heard(user)) is not None:
+            return why
+        how = self.config.interruption
+        if (why := why_no_start(self.config.turn_detection, how, self.state, self._spoken)) is not None:
+            return why
+        aside = not how.by_voice and self.state in ("speaking", "thinking")
+        self._user_speaks(self._ns, None, aside, user)
+        self._do(Begin(user))
+        self._review()
+        return None
+
+    def manual_end(self, user: str) -> str | None:
+        """A client says that this user's speech is over (`turn_detection.end_of_speech` "manual", or `enabled` false).
+        Returns None, or why that cannot be, for people."""
+        why = self._not_heard(user) or why_no_end(self.config.turn_detection, user, self._spoken)
+        if why is None:
+            self._do(Commit())
+        return why
+
+    @property
+    def spoken(self) -> int | None:
+        """The id of the turn whose user speaks; None: nobody does."""
+        return None if self._spoken is None else self._spoken.turn.turn_id
+
+    def _not_heard(self, user: str) -> str | None:
+        if not self.wants(user):
+            return "the agent does not hear this user (remote_rtc_uids)"
+        try:
+            self.check_not_paused()
+        except BadState as exc:
+            return str(exc)
+        return None
+
+    def _cut_speech(self, reason: Literal["max_duration", "left"]) -> None:
+        """Speech that a client has not ended is over."""
+        assert self._spoken is not None
+        self.transcripts.speech_ended(reason, MAX_TURN_MS, self._spoken.turn.turn_id)
+        self._do(Emit(SpeechCut(self._spoken.turn.turn_id, reason, MAX_TURN_MS)))
+        self._spoken = None
+        self._do(Commit())
+
+    def _said_beside(self, aside: Aside, event: b.UserText) -> None:
+        turn, what = aside.turn, fate(aside, event, self.config)
+        if what == "calls":
+            aside.calls = True
+            self._cut(force=False)
+            self._due = None
+            self.turns.drop_open(self._now_ms)
+            self.turns.again(turn)
+            if turn.user_ended_ns is not None:
+                self._expect_reply("speech")
+        elif what == "waits":
+            aside.said = event
+        elif what is not None:
+            self._beside.drop(aside)
+            turn.user_text = event.text
+            self.turns.end(turn, "no_reply", self._now_ms, None if what == "nothing" else what)
+            if self.config.voice_commands and (command := command_in(event.text)) is not None:
+                self.command(command)
+        if event.final and aside.calls:
+            self._beside.drop(aside)
+            self._answer([(turn, event)])
+
+    def _answer(self, said: list[tuple[Turn, b.UserText]]) -> None:
+        """What was said beside is answered now, and its last turn has the answer."""
+        for turn, event in said:
+            self._user_said(turn, event)
+        turn, _ = said[-1]
+        for other, _ in said[:-1]:
+            self.turns.end(other, "no_reply", self._now_ms)
+        if self.paused:  # by what was said
+            self.turns.end(turn, "no_reply", self._now_ms)
+            return
+        if turn is not self.turns.open:
+            self.turns.drop_open(self._now_ms)
+            self.turns.again(turn)
+            turn.user_ended_ns = self._ns  # until now nobody waited
+        reply = self._due if self._is_due() and self._due is not None else self._expect_reply("speech")
+        self._do(Tell(reply, "\n".join(event.text for _, event in said), "user"))
+
+    def _nothing_beside(self) -> None:
+        """Nothing that was said beside will be answered."""
+        for aside in self._beside.take(waiting=False):
+            self.turns.end(aside.turn, "no_reply", self._now_ms)
 
     # --------------------------------------------------------------------------------- does the user interrupt it?
 
     def _hold(self) -> None:
         """The user speaks: what may be interrupted is held, if anything is said, until it is known whether it is."""
         detection = self.config.turn_detection
-        if not (detection.enabled and detection.resume_false_interruption) or self.winding_up:
+        if not (detection.ends_by_itself and detection.resume_false_interruption) or self.winding_up:
             return  # where turns do not end by silence nobody would know that a noise has
         live = [reply for reply in self._live.values() if reply.interruptable]
         held = live + [reply for reply in self._asked if reply.interruptable]
         if not held:
             return
-        left = [reply.received_ms - self._played_ms(reply) if reply.complete else None for reply in held]
-        known = [ms for ms in left if ms is not None]
-        self._doubt = doubt = Doubt(held, sum(known) if len(known) == len(left) else None)
+        self._doubt = doubt = Doubt(held, self._left_ms(held))
         self._settled = None
         self._do(Hold())
         if not doubt.at_the_end:
             self._do(Doubted(True))
+
+    def _left_ms(self, replies: list[Reply]) -> float | None:
+        """How much of these is left to be said; None: that is not known yet."""
+        left = [reply.received_ms - self._played_ms(reply) if reply.complete else None for reply in replies]
+        known = [ms for ms in left if ms is not None]
+        return sum(known) if len(known) == len(left) else None
 
     def _settle_doubt(self, turn: Turn, event: b.UserText) -> bool:
         """What a text of the user's means for what is held. Returns whether it means nothing else."""
@@ -1354,11 +1509,15 @@ class Conversation:
             state = "speaking"
         elif self._is_due() or said or any(self.clock < reply.expected_until for reply in self._asked):
             state = "thinking"
+        elif self._spoken is None and not self.winding_up and (waiting := self._beside.take()):
+            self._answer([(one.turn, one.said) for one in waiting if one.said is not None])
+            return  # which has looked at it again
         else:
             state = "listening" if self.accompanied else "idle"
         if (state == self.state and not always) or self._ended:
             return
         self.state = state
+        self._do(Floor(state))
         if state != "speaking":
             self._do(Look(state))
         self.transcripts.state(state, self.paused, self._newest_turn)

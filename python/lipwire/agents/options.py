@@ -25,7 +25,12 @@ class Interruption(Struct, frozen=True, kw_only=True):
     """Voice; or only words out of `keywords`."""
     keywords: list[str] = field(default_factory=list)
     when_off: Literal["append", "ignore"] = "append"
-    """Speech while the agent speaks is answered after it, or is as if it had not been."""
+    """Speech while the agent speaks or thinks is answered after it, or is as if it had not been."""
+
+    @property
+    def by_voice(self) -> bool:
+        """Whether a voice is enough."""
+        return self.enabled and self.mode == "start_of_speech"
 
 
 class Greeting(Struct, frozen=True, kw_only=True):

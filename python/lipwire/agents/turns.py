@@ -174,10 +174,10 @@ class Turns:
         self.open = None
         return turn
 
-    def beside(self, reason: StartReason, start_ms: int) -> Turn:
-        """A turn for the agent's own words; the one that waits for an answer goes on waiting."""
+    def beside(self, reason: StartReason, start_ms: int, user: str = "") -> Turn:
+        """A turn for the agent's own words, or into them; the one that waits for an answer goes on waiting."""
         waits, self.open = self.open, None
-        turn = self.begin(reason, start_ms)
+        turn = self.begin(reason, start_ms, user)
         self.open = waits
         return turn
 
@@ -192,7 +192,8 @@ class Turns:
             self.open = None
 
     def again(self, turn: Turn) -> None:
-        """A turn that was ended as one without words had some: it waits for its reply."""
+        """A turn that was ended as one without words had some, or one beside the others is answered: it waits for its
+        reply."""
         turn.end_reason = turn.end_ms = turn.end_at = turn.caused_by = None
         self.open = turn
 

@@ -19,6 +19,7 @@ from ..agents.openai_models import REALTIME, SPEECH, TRANSCRIPTION
 from ..agents.skip_patterns import check_skip_patterns
 from ..agents.speech.offline_stt import told as ears_told
 from ..agents.speech.offline_stt import what_hears
+from ..agents.turn_taking import check_turn_taking
 from ..channel.agora.channel import Agora, AgoraOptions, agora_token
 from ..channel.agora.presence import available, lacking
 from ..channel.agora.wire import check_encryption
@@ -159,6 +160,7 @@ class AgentSetup:
         check_film(agent.egress, filmed=agent.record is not None)
         if c.agent_brain is not None:
             agent.brain = c.agent_brain
+        check_turn_taking(agent)
         if agent.avatar is not None:
             agent.avatar = self._avatar(agent.avatar)
         if not agent.llm.url:  # our key goes to our service, never to one that a caller named

@@ -35,7 +35,7 @@ from lipwire.agents.face_tags import Feeling, Mark
 from lipwire.agents.speech.judge import OnProbability
 from lipwire.agents.speech.offline_stt import what_hears
 from lipwire.agents.speech.stt import HttpStt
-from lipwire.agents.speech.tts import HttpTts
+from lipwire.agents.speech.vendors.openai import OpenAiTts
 from lipwire.audio import espeak as voice
 from lipwire.errors import BadState, BufferFull, InvalidArgument
 from support.fakes import Answer, FakeChat, FakeStt, FakeTts, ToolCall
@@ -696,7 +696,7 @@ async def test_headers_go_where_they_belong() -> None:
     services = Services(stt_url="http://a", tts_url="http://b", llm_url="http://c", llm_headers=own, tts_headers=own)
     config = AgentConfig(name="a", channel="c", llm=Llm(url="http://c"), tts_headers={"X-A": "mine"})
     brain = CascadeBrain(config, services)
-    assert isinstance(brain._tts, HttpTts) and isinstance(brain._stt, HttpStt)
+    assert isinstance(brain._tts, OpenAiTts) and isinstance(brain._stt, HttpStt)
     assert (brain._tts.headers, brain._stt.headers) == ({"X-A": "mine", "X-B": "2"}, {})
     assert brain._chat._headers() == own
     await brain.close()

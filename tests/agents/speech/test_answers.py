@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from lipwire.agents.http import ServiceError
-from lipwire.agents.speech import tts
 from lipwire.agents.speech.stt import wav
-from lipwire.agents.speech.tts import HttpTts, Sound, SynthesisStream
+from lipwire.agents.speech.tts import Sound, SynthesisStream
+from lipwire.agents.speech.vendors import service
+from lipwire.agents.speech.vendors.openai import OpenAiTts
 from support.fakes import FakeTts
 from support.fakes.chat import tone
 from support.fakes.server import Break, Request, Response, error
@@ -52,7 +53,7 @@ def streamed(data: bytes, kind: str = "audio/pcm", *, piece: int = 1000, cut: in
     return Response(type=kind, stream=stream())
 
 
-async def said(engine: HttpTts, text: str = "Hello.") -> tuple[bytes, int]:
+async def said(engine: OpenAiTts, text: str = "Hello.") -> tuple[bytes, int]:
     async with aclosing(engine.speak(text)) as stream:
         sounds = [sound async for sound in stream]
     (rate,) = {sound.rate for sound in sounds}
@@ -126,7 +127,7 @@ ANSWERS: dict[str, tuple[str, bytes]] = {
 async def test_what_it_may_answer(name: str) -> None:
     kind, data = ANSWERS[name]
     async with Service(lambda body: streamed(data, kind, piece=700)) as server:
-        engine = HttpTts(server.url, voice="alloy")
+        engine = OpenAiTts(server.url, voice="alloy")
         begins = bytes(6000) if name == "silence first" else PCM[:6000]
         assert await said(engine) == (begins + PCM[6000:], 24_000)
         await engine.close()
@@ -145,7 +146,7 @@ async def test_what_it_may_answer(name: str) -> None:
 )
 async def test_what_is_no_sound_is_told(kind: str, data: bytes, words: str) -> None:
     async with Service(lambda body: streamed(data, kind)) as server:
-        engine = HttpTts(server.url, voice="alloy")
+        engine = OpenAiTts(server.url, voice="alloy")
         with pytest.raises(ServiceError, match=words):
             await said(engine)
         await engine.close()
@@ -165,7 +166,7 @@ async def test_sound_begins_before_the_answer_ends() -> None:
         return Response(type="audio/mpeg", stream=stream())
 
     async with Service(make) as server:
-        engine = HttpTts(server.url, voice="alloy")
+        engine = OpenAiTts(server.url, voice="alloy")
         async with aclosing(engine.speak("Hello.")) as stream:
             async for _ in stream:
                 heard.set()
@@ -204,7 +205,7 @@ async def test_a_service_is_asked_for_the_format_that_it_has(
 
     async with Service(make) as server:
         for count in (len(asked), 1):  # another agent, which asks the same service
-            engine = HttpTts(server.url, voice="alloy")
+            engine = OpenAiTts(server.url, voice="alloy")
             pcm, rate = await said(engine)
             assert rate == 24_000 and 0.2 < len(pcm) / 48_000 < 0.35
             await engine.close()
@@ -215,7 +216,7 @@ async def test_a_service_is_asked_for_the_format_that_it_has(
 
 async def test_a_refusal_that_is_about_something_else_is_one() -> None:
     async with Service(lambda body: error(400, "unknown voice")) as server:
-        engine = HttpTts(server.url, voice="x")
+        engine = OpenAiTts(server.url, voice="x")
         with pytest.raises(ServiceError, match="answered 400"):
             await said(engine)
         await engine.close()
@@ -225,7 +226,7 @@ async def test_a_refusal_that_is_about_something_else_is_one() -> None:
 # ----------------------------------------------------------------------------------------------- when it is asked again
 
 
-async def speak(engine: HttpTts, text: str) -> tuple[list[Any], bytes, list[str]]:
+async def speak(engine: OpenAiTts, text: str) -> tuple[list[Any], bytes, list[str]]:
     """What a reply says: the pieces of text; the sound; what was lost."""
     texts: list[Any] = []
     pcm = bytearray()
@@ -277,7 +278,7 @@ async def test_a_fault_that_passes_costs_nothing_and_says_nothing_twice(
         return streamed(PCM)
 
     async with Service(make) as server:
-        engine = HttpTts(server.url, voice="alloy")
+        engine = OpenAiTts(server.url, voice="alloy")
         texts, pcm, lost = await speak(engine, TEXT)
         await engine.close()
     assert (texts, lost, len(server.requests)) == (SENTENCES, [], 4)
@@ -286,7 +287,7 @@ async def test_a_fault_that_passes_costs_nothing_and_says_nothing_twice(
 
 
 async def test_a_stall_in_a_sentence_says_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tts, "BETWEEN", 1.0)
+    monkeypatch.setattr(service, "BETWEEN", 1.0)
     stalled: list[str] = []
 
     def make(body: dict[str, Any]) -> Response:
@@ -300,7 +301,7 @@ async def test_a_stall_in_a_sentence_says_nothing_twice(monkeypatch: pytest.Monk
         return Response(type="audio/pcm", stream=stream())
 
     async with Service(make) as server:
-        engine = HttpTts(server.url, voice="alloy")
+        engine = OpenAiTts(server.url, voice="alloy")
         assert await said(engine) == (PCM, 24_000) and len(server.requests) == 2
         await engine.close()
 
@@ -312,7 +313,7 @@ async def test_a_sentence_that_cannot_be_had_is_told_and_the_rest_is_said(monkey
         return error(500, "oops") if body["input"].startswith("Second") else streamed(PCM)
 
     async with Service(make) as server:
-        engine = HttpTts(server.url, voice="alloy")
+        engine = OpenAiTts(server.url, voice="alloy")
         texts, pcm, lost = await speak(engine, TEXT)
         assert texts == [SENTENCES[0], SENTENCES[2]] and pcm == PCM * 2 and len(server.requests) == 4
         assert len(lost) == 1 and lost[0].startswith("Second sentence here. text to speech at 127.0.0.1")
@@ -350,7 +351,7 @@ async def test_one_request_at_a_time_where_that_is_all_it_takes() -> None:
         return Response(type="audio/pcm", stream=stream())
 
     async with Service(make) as server:
-        engine = HttpTts(server.url, voice="alloy")
+        engine = OpenAiTts(server.url, voice="alloy")
         texts, pcm, lost = await speak(engine, TEXT + " Fourth. Fifth.")
         assert texts == [*SENTENCES, "Fourth.", "Fifth."] and lost == [] and pcm == PCM * 5
         assert len(server.requests) == 6  # refused once, and it has understood
@@ -359,28 +360,28 @@ async def test_one_request_at_a_time_where_that_is_all_it_takes() -> None:
 
 async def test_an_interrupt_ends_the_wait() -> None:
     async with Service(lambda body: Response(429, b"", headers={"retry-after": "3600"})) as server:
-        engine = HttpTts(server.url, voice="alloy")
+        engine = OpenAiTts(server.url, voice="alloy")
         task = asyncio.create_task(speak(engine, "Hello."))
         while not server.requests:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
         task.cancel()
-        done, _ = await asyncio.wait([task], timeout=tts.FIRST_BYTE)
+        done, _ = await asyncio.wait([task], timeout=service.FIRST_BYTE)
         assert done and task.cancelled() and len(server.requests) == 1
         await engine.close()
 
 
 async def test_headers_of_ones_own_go_along_and_azure_gets_its_key() -> None:
     async with Service(lambda body: streamed(PCM)) as server:
-        engine = HttpTts(server.url, voice="alloy", api_key="k", headers={"X-Title": "mine"})
+        engine = OpenAiTts(server.url, voice="alloy", api_key="k", headers={"X-Title": "mine"})
         await said(engine)
         await engine.close()
-        engine = HttpTts(server.url, voice="alloy", api_key="k", headers={"Api-Key": "other"})
+        engine = OpenAiTts(server.url, voice="alloy", api_key="k", headers={"Api-Key": "other"})
         await said(engine)
         await engine.close()
     first, second = (request.headers for request in server.received)
     assert (first["authorization"], first["x-title"], first["content-type"]) == ("Bearer k", "mine", "application/json")
     assert second["api-key"] == "other" and "authorization" not in second
-    azure = HttpTts("https://x.openai.azure.com/openai/deployments/d/audio/speech", voice="en-US-AvaNeural")
+    azure = OpenAiTts("https://x.openai.azure.com/openai/deployments/d/audio/speech", voice="en-US-AvaNeural")
     assert azure.voice == "alloy"
     await azure.close()

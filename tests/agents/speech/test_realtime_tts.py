@@ -21,7 +21,8 @@ from lipwire.agents.http import ServiceError
 from lipwire.agents.realtime_socket import connect, exactly
 from lipwire.agents.speech import realtime_tts
 from lipwire.agents.speech.realtime_tts import RealtimeTts, UntilItEnds
-from lipwire.agents.speech.tts import HttpTts, Tts
+from lipwire.agents.speech.tts import Tts
+from lipwire.agents.speech.vendors.openai import OpenAiTts
 from support.fakes import FakeChat, FakeRealtime, FakeTts
 from support.fakes.realtime import Say
 from support.fakes.record import Record
@@ -154,7 +155,7 @@ async def test_a_cascade_speaks_by_it_when_audio_speech_has_ended() -> None:
         return type(make_tts(config, Services(stt_url=stt, tts_url=url, openai_api_key="k", today=today)))
 
     assert (made(END), made(date(2027, 1, 5))) == (RealtimeTts, UntilItEnds)
-    assert made(END, "http://127.0.0.1:1/v1/audio/speech") is HttpTts
+    assert made(END, "http://127.0.0.1:1/v1/audio/speech") is OpenAiTts
 
 
 async def test_audio_speech_that_is_gone_before_its_day_is_followed() -> None:
@@ -165,7 +166,7 @@ async def test_audio_speech_that_is_gone_before_its_day_is_followed() -> None:
             made.append(tts(fake))
             return made[-1]
 
-        speech = UntilItEnds(HttpTts(old.url, voice="coral"), successor)
+        speech = UntilItEnds(OpenAiTts(old.url, voice="coral"), successor)
         assert await seconds(speech, "Here.") == pytest.approx(5 * 0.06) and not made
         old.fail_with = [401]
         with pytest.raises(ServiceError, match="401"):

@@ -22,7 +22,9 @@ from lipwire.agents.speech import stt, tts
 from lipwire.agents.speech.sphinx import stt as sphinx
 from lipwire.agents.speech.sphinx.stt import SphinxStt
 from lipwire.agents.speech.stt import HttpStt, Transcript
-from lipwire.agents.speech.tts import HttpTts, OfflineTts, Sound, SynthesisStream
+from lipwire.agents.speech.tts import OfflineTts, Sound, SynthesisStream
+from lipwire.agents.speech.vendors import service
+from lipwire.agents.speech.vendors.openai import OpenAiTts
 from lipwire.audio import espeak as voice
 from lipwire.errors import InvalidArgument, ModelFailed
 from lipwire.models.voices.catalogue import missing
@@ -43,7 +45,7 @@ async def sounds(engine: tts.Tts, text: str = "Hello.") -> list[Sound]:
 
 async def test_a_service_speaks() -> None:
     async with FakeTts(api_key="k") as server:
-        engine = HttpTts(server.url, voice="en-US-AvaNeural", model="tts-1", api_key="k")
+        engine = OpenAiTts(server.url, voice="en-US-AvaNeural", model="tts-1", api_key="k")
         for _ in range(2):
             got = await sounds(engine)
             assert sum(len(s.pcm) for s in got) == round(6 * 0.06 * 24_000) * 2
@@ -68,7 +70,7 @@ async def test_a_service_that_fails_says_how(
     monkeypatch.setattr("lipwire.agents.http.WAIT", 0.0)
     async with FakeTts(**options) as server:
         server.fail_with = fails
-        engine = HttpTts(server.url, voice="alloy")
+        engine = OpenAiTts(server.url, voice="alloy")
         with pytest.raises(ServiceError, match=message):
             await sounds(engine, "Hello there, my friend.")
         await engine.close()
@@ -95,7 +97,7 @@ async def test_what_a_service_may_answer(kind: str, body: bytes, result: Any) ->
             return Response(type=kind, stream=stream())
 
     async with Other() as server:
-        engine = HttpTts(server.url, voice="alloy")
+        engine = OpenAiTts(server.url, voice="alloy")
         if isinstance(result, str):
             with pytest.raises(ServiceError, match=result):
                 await sounds(engine)
@@ -106,12 +108,12 @@ async def test_what_a_service_may_answer(kind: str, body: bytes, result: Any) ->
 
 
 async def test_a_service_that_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tts, "FIRST_BYTE", 0.1)
-    monkeypatch.setattr(tts, "BETWEEN", 0.1)
+    monkeypatch.setattr(service, "FIRST_BYTE", 0.1)
+    monkeypatch.setattr(service, "BETWEEN", 0.1)
     stalls: list[dict[str, Any]] = [{"first_byte": 5.0}, {"speed": 0.01}]
     for options in stalls:
         async with FakeTts(**options) as server:
-            engine = HttpTts(server.url, voice="alloy")
+            engine = OpenAiTts(server.url, voice="alloy")
             with pytest.raises(ServiceError, match="stalled"):
                 await sounds(engine)
             await engine.close()

@@ -35,10 +35,12 @@ class TimedWord(Struct, frozen=True):
 
 class SpeechStarted(Struct, frozen=True, tag=True):
     """The user speaks, surely enough to interrupt: the agent falls silent. `onset_ns` (CLOCK_MONOTONIC) is when the
-    first voiced frame of it was heard; `item_id` that of its text, where the brain knows it already."""
+    first voiced frame of it was heard; `item_id` that of its text, where the brain knows it already. `aside`: it does
+    not interrupt (`turn_taking.TurnTaker`)."""
 
     onset_ns: int
     item_id: str | None = None
+    aside: bool = False
 
 
 class SpeechStopped(Struct, frozen=True, tag=True):

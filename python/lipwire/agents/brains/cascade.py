@@ -29,7 +29,9 @@ from msgspec import structs
 
 from ...errors import BadState, BufferFull, LipwireError
 from ...models.voices.names import parse
+from ...protocol.transcript import AgentState
 from .. import realtime_socket
+from ..beside import unwanted
 from ..config import AgentConfig
 from ..describe import openai_voice
 from ..face_tags import plain as without_tags
@@ -38,10 +40,12 @@ from ..openai_models import speaks_by_realtime
 from ..speech.backchannels import is_backchannel
 from ..speech.endpointing import TurnBoundary
 from ..speech.offline_stt import OfflineStt
+from ..speech.pauses import asks_for_pause
 from ..speech.stt import Hearing, HttpStt, Stt, Transcript
-from ..speech.tts import HttpTts, OfflineTts, Sound, SynthesisStream, Tts
+from ..speech.tts import OfflineTts, Sound, SynthesisStream, Tts
 from ..speech.turn_detector import ASK_MS, TurnDetector, TurnDetectors
 from ..speech.vad import FRAME_MS
+from ..speech.vendors.openai import OpenAiTts
 from ..update import apply
 from . import chat
 from .base import (
@@ -95,7 +99,7 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
 
         if (now := speaks_by_realtime(url, model, services.today or date.today())) is not None:
             return by_realtime(now)
-        speech = HttpTts(url, voice=config.voice, model=model, api_key=key, headers=headers)
+        speech = OpenAiTts(url, voice=config.voice, model=model, api_key=key, headers=headers)
         if (later := speaks_by_realtime(url, model, date.max)) is None:
             return speech
         from ..speech.realtime_tts import UntilItEnds
@@ -128,9 +132,22 @@ class _UserTurn:
         self.until = 0
         """The frame to which `result` reaches."""
         self.over = False
+        self.aside = False
+        """Whether it goes into what the agent says or thinks, and does not interrupt it by itself."""
         self.doubtful = False
         """Whether it goes into what the agent says, which is held until it is known what this is."""
         self.heard_at = time.monotonic()
+
+
+class Unheard:
+    """Speech that nobody is to understand; a `Hearing`."""
+
+    def feed(self, pcm: bytes) -> None: ...
+
+    async def finish(self) -> Transcript:
+        return Transcript("")
+
+    def drop(self) -> None: ...
 
 
 class _Chained(Generation):
@@ -208,6 +225,8 @@ class CascadeBrain:
         self._metadata: dict[str, str] = {}
         """Of the next request for an answer."""
         self._doubted = False
+        self._agent: AgentState = "idle"
+        """What the agent does."""
         self._picture: chat.Picture | None = None
         self._sent: chat.Picture | None = None
         """The newest that a user has sent."""
@@ -263,10 +282,7 @@ class CascadeBrain:
         turn = self._turn
         if turn is not None and turn.user != user:
             return  # one speaks at a time
-        detector = self._detectors.pop(user, None) or self._make_detector(self._config.turn_detection)
-        self._detectors[user] = detector  # the newest is last
-        if len(self._detectors) > MAX_USERS:
-            del self._detectors[next(iter(self._detectors))]
+        detector = self._detector(user)
         event = detector.hear(pcm)
         if turn is None:
             if event is not None and event.kind == "started":
@@ -289,12 +305,37 @@ class CascadeBrain:
             turn.result = None
             self._listen(turn)
 
+    def _detector(self, user: str) -> TurnDetector:
+        detector = self._detectors.pop(user, None)
+        if detector is None:
+            detector = self._make_detector(self._config.turn_detection)
+            detector.endpointer.agent_speaks = self._agent == "speaking"
+        self._detectors[user] = detector  # the newest is last
+        if len(self._detectors) > MAX_USERS:
+            del self._detectors[next(iter(self._detectors))]
+        return detector
+
+    def agent_is(self, state: AgentState) -> None:
+        self._agent = state
+        for detector in self._detectors.values():
+            detector.endpointer.agent_speaks = state == "speaking"
+
+    def begin(self, user: str) -> None:
+        if not self._open:
+            return
+        self.commit()
+        detector = self._detector(user)
+        if (event := detector.begin()) is not None:
+            self._started(user, detector, event)
+
     def _may_be_over(self, detector: TurnDetector) -> bool:
         """Whether a turn's text is wanted, on the chance that it ends now. One of our own recognizer's costs nobody
         anything; a service is asked when the turn is taken for whole."""
         config, endpointer = self._config.turn_detection, detector.endpointer
         soon = detector.judges and (endpointer.whole or not isinstance(self._stt, HttpStt))
-        return config.enabled and endpointer.silence_ms >= (ASK_MS if soon else max(config.plain_ms / 2, SPECULATE_MS))
+        return config.ends_by_itself and endpointer.silence_ms >= (
+            ASK_MS if soon else max(config.plain_ms / 2, SPECULATE_MS)
+        )
 
     def _is_understood(self, turn: _UserTurn, result: asyncio.Task[Transcript]) -> None:
         if result is turn.result and not turn.over and not result.cancelled() and result.exception() is None:
@@ -309,15 +350,19 @@ class CascadeBrain:
             if not turn.over:
                 self._emit(UserText(turn.item_id, text, False))
 
-        turn.hearing = self._stt.hear(partial)
+        unheard = turn.aside and unwanted(self._config.interruption)
+        turn.hearing = Unheard() if unheard else self._stt.hear(partial)
         turn.hearing.feed(b"".join(turn.pcm))
 
     def _started(self, user: str, detector: TurnDetector, event: TurnBoundary) -> None:
         onset = time.monotonic_ns() - (detector.endpointer.frames - event.frame) * FRAME_MS * 1_000_000
         self._turn = turn = _UserTurn(user, detector, detector.since(event.frame))
+        how, detection = self._config.interruption, self._config.turn_detection
+        turn.aside = not how.by_voice and self._agent in ("speaking", "thinking")
         self._listen(turn)
-        self._spawn(self._watch(turn))
-        self._emit(SpeechStarted(onset, turn.item_id))
+        if detection.start_of_speech != "manual" and detection.end_of_speech != "manual":
+            self._spawn(self._watch(turn))
+        self._emit(SpeechStarted(onset, turn.item_id, turn.aside))
 
     async def _watch(self, turn: _UserTurn) -> None:
         """Who leaves in the middle of a turn sends no silence that would end it."""
@@ -352,12 +397,16 @@ class CascadeBrain:
             await asyncio.wait([before])
         text = transcript.text.strip()
         self._emit(UserText(turn.item_id, text, True, transcript.words))
+        if turn.aside:
+            return  # the conversation says what becomes of it
         if turn.doubtful and not self._unanswered and self._is_backchannel(text):
             return  # the agent goes on with what it says
         if text:
             self._context.add("user", text)
-            self._unanswered = True
-        if self._unanswered and self._turn is None:  # else what the user is saying now is answered with it
+            detection = self._config.turn_detection
+            waits = detection.end_of_speech == "semantic" and detection.pause_state
+            self._unanswered = not (waits and asks_for_pause(text, self._config.language))
+        if self._unanswered and (self._turn is None or self._turn.aside):  # else it is answered with what is being said
             self._answer(None, turn.item_id if text else None)
 
     def doubt(self, on: bool) -> None:

@@ -32,6 +32,10 @@ class Asked(Protocol):
 class Judge(Protocol):
     """Judges turns."""
 
+    @property
+    def judges(self) -> bool:
+        """Whether it can be asked, or will soon."""
+
     def ask(self, pcm: bytes, on_probability: OnProbability) -> Asked | None:
         """Whether a turn is over, by its sound up to now (PCM16 mono at 16 kHz). None: nobody can be asked."""
 
@@ -46,6 +50,7 @@ class HostJudge:
         self._warming: asyncio.Task[None] | None = None
         self.ready = False
         """It is loaded."""
+        self._failed = False
 
     def open(self) -> None:
         """Begins to load it, where it is installed."""
@@ -60,6 +65,7 @@ class HostJudge:
             await host.warm("turn")
             self.ready = True
         except ModelFailed as exc:
+            self._failed = True
             self._tell(str(exc))
 
     @classmethod
@@ -78,6 +84,10 @@ class HostJudge:
             await self._warming
         self.ready = False
         await host.leave()
+
+    @property
+    def judges(self) -> bool:
+        return self._host is not None and not self._failed
 
     def ask(self, pcm: bytes, on_probability: OnProbability) -> Job | None:
         if self._host is None or not self.ready:

@@ -26,7 +26,8 @@ from ..describe import openai_voice
 from ..headers import joined
 from ..http import ServiceError
 from ..realtime_socket import RATE, connect, details, exactly, with_model, word
-from .tts import BETWEEN, FIRST_BYTE, MAX_SPEECH_MS, Sound, Tts
+from .tts import Sound, Tts
+from .vendors.service import BETWEEN, FIRST_BYTE, MAX_SPEECH_MS
 
 logger = logging.getLogger("lipwire.agents")
 

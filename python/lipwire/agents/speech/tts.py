@@ -1,4 +1,4 @@
-"""Text to speech for agents: an OpenAI-compatible service, or a voice of this machine; and the order of sentences.
+"""Text to speech for agents: what it is, a voice of this machine, and the order of sentences. `vendors` has services.
 
 `SynthesisStream` takes a reply's text as it streams, and gives its sound in order: the next sentence is made while the
 one before it is played.
@@ -8,49 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Protocol
 
-import msgspec
 from msgspec import Struct
 
-from ...audio.sound_reader import NotSound, SoundReader
 from ...avatar import Voice
-from ...errors import BadData, LipwireError, ModelFailed
+from ...errors import LipwireError, ModelFailed
 from ...models.voices.choose import choose
 from ...models.voices.live import LiveVoices
 from ...models.voices.names import Name
 from ...models.voices.timing import places
-from ...outward import site
 from ..brains.base import TimedWord
-from ..describe import openai_voice
-from ..headers import is_openai
-from ..http import ServiceClient, ServiceError, failure, refusal
-from ..openai_models import SPEECH
-from .answers import ANY_FORMAT, FORMATS, JsonSound, other_format
+from ..http import ServiceError
 from .scripts import unspaced, word_spans
 from .sentences import MAX_PIECE, SentenceSplitter
 from .spoken import speakable
 
 if TYPE_CHECKING:
-    import httpx
+    pass
 
 logger = logging.getLogger("lipwire.agents")
 
-FIRST_BYTE = 10.0
-"""Seconds until the first sound of a piece of text."""
-BETWEEN = 5.0
-"""Seconds between two pieces of its sound."""
-MAX_SPEECH_MS = 120_000
-"""How long one piece of text may be spoken; a service that sends more is cut off."""
-AT_ONCE = 4
-"""Requests to a service at a time, for one agent."""
-MAX_SERVICES = 256
-"""Services whose formats are remembered."""
-JSON_TYPES = frozenset({"application/json", "text/event-stream", "application/x-ndjson", "application/jsonl"})
 LOST_IN_A_ROW = 3
 """Pieces of a reply that could not be said, one after another: the rest of it will not be either."""
 MANY = 8
@@ -178,203 +159,6 @@ def words(text: str, marks: Iterable[tuple[float, int]], seconds: float) -> tupl
             at = start + i * each
             timed.append(TimedWord(text[first:last], round(at * 1000), round((at + each) * 1000) - round(at * 1000)))
     return tuple(timed)
-
-
-# ----------------------------------------------------------------------------------------------------------- a service
-
-
-class HttpTts:
-    """An OpenAI-compatible /audio/speech, streamed. It is asked for `pcm`, which is PCM16 at 24 kHz, and after a
-    refusal that is about that for what it has. What it sends is decoded, whatever it is (`audio.sound_reader`).
-
-    A request that failed in a way that may pass is made once more, when the service wants that. What of its sound has
-    been given away by then is left out of the second answer, so nothing is said twice.
-
-    Args:
-        headers: go with every request, besides those that it needs (`headers.check_headers`).
-    """
-
-    _formats: ClassVar[dict[tuple[str, str], str]] = {}
-    """What was not refused, by URL and model: who comes next need not ask again."""
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        voice: str,
-        model: str | None = None,
-        api_key: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        self.url = url
-        self.model = model or SPEECH
-        self.voice = openai_voice(voice) if is_openai(url) else voice
-        self.api_key = api_key
-        self.headers = dict(headers or {})
-        self._http = ServiceClient(FIRST_BYTE + 5)
-        self._gate = asyncio.Semaphore(AT_ONCE)
-        self._alone = False
-        """It takes one request at a time."""
-
-    async def close(self) -> None:
-        await self._http.aclose()
-
-    async def speak(self, text: str) -> AsyncGenerator[Sound, None]:
-        given = 0.0
-        again: ServiceError | None = None
-        for last in (False, True):
-            async with self._turn(again):
-                try:
-                    async with aclosing(self._once(text, given)) as sounds:
-                        async for sound in sounds:
-                            given += len(sound.pcm) / 2 / sound.rate
-                            yield sound
-                    return
-                except ServiceError as exc:
-                    if last or not exc.passing:
-                        raise
-                    again = exc
-                    logger.warning("%s: it is asked again in %.1f s", exc, exc.seconds_to_wait())
-
-    @asynccontextmanager
-    async def _turn(self, again: ServiceError | None) -> AsyncGenerator[None, None]:
-        """A place among the requests, when it is time for it. A service that is asked too much (429) gets one request
-        at a time from then on, since that may be all it takes."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + again.seconds_to_wait() if again is not None else 0.0
-        if again is not None and again.status == 429 and not self._alone:
-            self._alone = True
-            for _ in range(AT_ONCE - 1):
-                await self._gate.acquire()  # for good
-        async with self._gate:
-            await asyncio.sleep(until - loop.time())
-            yield
-
-    async def _once(self, text: str, given: float) -> AsyncGenerator[Sound, None]:
-        """The sound of one request, without its first `given` seconds. Raises ServiceError."""
-        import httpx
-
-        loop = asyncio.get_running_loop()
-        secrets = (self.api_key, *self.headers.values())
-        try:
-            async with asyncio.timeout(FIRST_BYTE) as limit:
-                reply = await self._ask(text)
-                body = _Body(reply.headers)
-                try:
-                    async for data in reply.aiter_bytes():
-                        for sound in _without(await body.take(data), body, given):
-                            limit.reschedule(None)
-                            yield sound
-                        limit.reschedule(loop.time() + BETWEEN)
-                    for sound in _without(await body.end(), body, given):
-                        limit.reschedule(None)
-                        yield sound
-                finally:
-                    body.close()
-                    await reply.aclose()
-        except TimeoutError as exc:
-            error = ServiceError(f"text to speech at {site(self.url)} stalled")
-            error.passing, error.wait = True, 0.0
-            raise error from exc
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            raise failure("text to speech", self.url, exc, *secrets) from exc
-        except BadData as exc:
-            raise ServiceError(f"text to speech at {site(self.url)} sent what cannot be played: {exc}") from exc
-        if not body.seconds:
-            error = ServiceError("text to speech sent no sound")
-            error.passing, error.wait = True, 0.0
-            raise error
-
-    async def _ask(self, text: str) -> httpx.Response:
-        """The answer to a request in a format that the service has. Raises as `ServiceClient.post`; ServiceError."""
-        service = (self.url, self.model)
-        tried = [self._formats.get(service, FORMATS[0])]
-        while True:
-            body = {"model": self.model, "voice": self.voice, "input": text}
-            if tried[-1] != ANY_FORMAT:
-                body["response_format"] = tried[-1]
-            headers = {"content-type": "application/json", **self.headers}
-            reply = await self._http.post(
-                self.url, key=self.api_key, headers=headers, content=msgspec.json.encode(body)
-            )
-            if reply.status_code // 100 == 2:
-                if len(tried) > 1:
-                    self._remember(service, tried[-1])
-                return reply
-            try:
-                refused = await refusal("text to speech", self.url, reply, self.api_key, *self.headers.values())
-            finally:
-                await reply.aclose()
-            other = other_format(refused.said, tried) if reply.status_code in (400, 406, 415, 422) else None
-            if other is None:
-                raise refused
-            tried.append(other)
-
-    def _remember(self, service: tuple[str, str], format: str) -> None:
-        logger.info("text to speech at %s is asked for %s from now on", site(self.url), format or "no format")
-        self._formats[service] = format
-        if len(self._formats) > MAX_SERVICES:
-            del self._formats[next(iter(self._formats))]
-
-
-class _Body:
-    """The body of an answer as sound."""
-
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        label = headers.get("content-type", "")
-        kind = label.partition(";")[0].strip().lower()
-        self._kind = kind
-        said = re.fullmatch(r"\s*(\d{4,6})\s*", headers.get("x-sample-rate", ""))
-        plain = not kind or kind.startswith(("audio/", "binary/")) or kind == "application/octet-stream"
-        self._json: JsonSound | None = None
-        self._may_be_json = kind in JSON_TYPES
-        self._reader = SoundReader(label, rate=int(said[1]) if said else None, plain=plain, most=MAX_SPEECH_MS / 1000)
-        self.seconds = 0.0
-        """Of sound that have come."""
-
-    def close(self) -> None:
-        if self._reader.lost:
-            logger.warning("text to speech: %d broken packets of sound were left out", self._reader.lost)
-        self._reader.close()
-
-    async def take(self, data: bytes) -> list[Sound]:
-        """Raises BadData, ServiceError."""
-        if self._may_be_json and (begins := data.lstrip()):
-            self._may_be_json = False
-            if begins[:1] in b'{["deir:':  # of JSON, or of a line of an event stream; no container begins so
-                self._json, self._reader = JsonSound(), SoundReader(most=MAX_SPEECH_MS / 1000)
-        return self._sounds(await self._read(data if self._json is None else self._json.take(data), ended=False))
-
-    async def end(self) -> list[Sound]:
-        """Raises BadData, ServiceError."""
-        rest = b"" if self._json is None else self._json.end()
-        found = self._sounds(await self._read(rest, ended=False)) if rest else []
-        return found + self._sounds(await self._read(b"", ended=True))
-
-    async def _read(self, data: bytes, *, ended: bool) -> list[tuple[bytes, int]]:
-        try:
-            return await (self._reader.end() if ended else self._reader.take(data))
-        except NotSound as exc:
-            raise ServiceError(f"text to speech answered {self._kind[:60]!r}, where sound was expected") from exc
-
-    def _sounds(self, found: list[tuple[bytes, int]]) -> list[Sound]:
-        for pcm, rate in found:
-            self.seconds += len(pcm) / 2 / rate
-        if self.seconds > MAX_SPEECH_MS / 1000:
-            raise ServiceError(f"text to speech sends more than {MAX_SPEECH_MS // 1000} s for one sentence")
-        return [Sound(pcm, rate) for pcm, rate in found]
-
-
-def _without(sounds: list[Sound], body: _Body, given: float) -> list[Sound]:
-    """What of these last sounds of a body lies behind its first `given` seconds."""
-    kept = []
-    at = body.seconds - sum(len(sound.pcm) / 2 / sound.rate for sound in sounds)
-    for sound in sounds:
-        cut = min(max(round((given - at) * sound.rate), 0) * 2, len(sound.pcm))
-        at += len(sound.pcm) / 2 / sound.rate
-        if cut < len(sound.pcm):
-            kept.append(Sound(sound.pcm[cut:], sound.rate) if cut else sound)
-    return kept
 
 
 # ------------------------------------------------------------------------------------------------------------- a reply
