@@ -1105,3 +1105,20 @@ async def test_what_it_is_to_think_of_reaches_the_brain_with_what_belongs_to_it(
         assert s.agent.think("x", listening="ignore") is None
     with pytest.raises(BadState):
         s.agent.think("x")
+
+
+async def test_a_farewell_is_over_when_all_is_said() -> None:
+    async with agent() as s:
+        s.brain.reply("r1", tone(1.0), "Goodbye, then.")
+        s.agent.speak("Do come again.", "APPEND")
+        await s.clock.run(0.1)
+        leaving = asyncio.create_task(s.agent.farewell())
+        await s.clock.run(0.5)
+        assert not leaving.done()
+        with pytest.raises(BadState, match="leaving"):
+            s.agent.tell("Wait!")
+        s.brain.reply("said-1", tone(0.5), "Do come again.")
+        await s.clock.until(leaving.done)
+        assert [h["content"] for h in s.agent.history()] == ["Goodbye, then.", "Do come again."]
+        assert s.clock.now / RATE >= 1.5
+    await s.agent.farewell()  # it has ended

@@ -1349,3 +1349,65 @@ def test_what_it_is_to_think_of_while_it_speaks() -> None:
     assert d.live("r1").outcome == "interrupted" and later.state == "begun", "nobody interrupts it"
     now = think(d, "Now.", listening="interrupt", thinking="interrupt", speaking="interrupt")
     assert later.outcome == "interrupted" and thinking_of(d)[-1] == "Now." and now.state == "asked"
+
+
+# --------------------------------------------------------------------------------------------------------- farewell
+
+
+def test_what_is_due_is_said_before_it_leaves() -> None:
+    d = Desk(silence=Silence(timeout_ms=100, content="Are you there?"))
+    d("joined", "7")
+    d("farewell")
+    assert d.conversation.silent, "there is nothing to say"
+    d = Desk()
+    d("joined", "7")
+    d.user_says("Goodbye!")
+    later = think(d, "And now?", thinking="append")
+    d("speak", "Do come again.", "APPEND")
+    d("farewell")
+    assert later.state == "refused"
+    for call in ("speak", "tell", "think"):
+        with pytest.raises(BadState, match="leaving"):
+            d(call, "x")
+    assert not d.conversation.silent, "it thinks"
+    finish(d, "r1", "Farewell.")
+    assert not d.conversation.silent, "it has more to say"
+    finish(d, "said-1", "Do come again.")
+    d.run(3.0)
+    assert d.conversation.silent and [h["content"] for h in d.conversation.history.as_list()] == [
+        "Goodbye!", "Farewell.", "Do come again."
+    ]  # fmt: skip
+    d.reply("r9", "Something that nobody asked for.")
+    assert d.of(c.Interrupted)[-1].reply_id == "r9" and d.conversation.silent
+    assert not d("joined", "8") and len(d.of(c.Say)) == 1
+
+
+@pytest.mark.parametrize("heard", ["Stop!", ""])
+def test_the_user_may_interrupt_a_farewell(heard: str) -> None:
+    d = Desk()
+    d("joined", "7")
+    d.user_says("Goodbye!")
+    d.reply("r1", "Farewell.")
+    d.play("r1")
+    d.run(0.3)
+    d("farewell")
+    d.user_says(heard, "i2")
+    if heard:
+        assert d.live("r1").outcome == "interrupted" and d.conversation.silent
+        d.reply("r2", "Why?")
+        assert d.of(c.Interrupted)[-1].reply_id == "r2" and d.conversation.silent, "that is not answered any more"
+        assert d.conversation.turns.as_list()[-1]["end_reason"] == "no_reply"
+    else:
+        assert d.live("r1").state == "heard" and not d.conversation.silent, "a cough is none"
+
+
+def test_nobody_is_there_to_hear_a_farewell() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.user_says("Goodbye!")
+    d.reply("r1", "Farewell.")
+    d.play("r1")
+    d.run(0.3)
+    d("farewell")
+    d("left", "7")
+    assert d.conversation.silent

@@ -111,6 +111,11 @@ class StandIn:
         if self.config.channel == "brittle":
             raise RuntimeError("it broke while leaving")
 
+    async def farewell(self) -> None:
+        self.done.append(("farewell",))
+        if self.config.channel == "talkative":
+            await asyncio.Event().wait()
+
     async def wind_up(self) -> None:
         self.done.append(("wind_up",))
         if self.config.channel == "talkative":

@@ -224,13 +224,22 @@ class Agent:
     async def wind_up(self) -> None:
         """Says nothing new, ends the sentence that is being said, and returns when it is silent. To be followed by
         `stop`."""
-        if self._life != "running":
-            return
-        self._silent = asyncio.Event()
-        self._now().wind_up()
+        if self._life == "running":
+            self._now().wind_up()
+            await self._until_silent()
+
+    async def farewell(self) -> None:
+        """Answers nothing new, ends what it says and thinks, and returns when it is silent, or nobody is there to hear
+        it. To be followed by `stop`."""
+        if self._life == "running":
+            self._now().farewell()
+            await self._until_silent()
+
+    async def _until_silent(self) -> None:
+        self._silent = silent = self._silent or asyncio.Event()
         self._settle()
         self._see_whether_silent()
-        await self._silent.wait()
+        await silent.wait()
         await self.session.finished()
 
     def _see_whether_silent(self) -> None:

@@ -302,6 +302,8 @@ class Conversation:
         self.paused = False
         self.winding_up = False
         """What is heard now is the last that is said."""
+        self.leaving = False
+        """What is being said, answered and thought of now is the last."""
         self._last: tuple[Reply, float] | None = None
         """That, and how many ms of it had been heard when it became the last."""
         self.users: set[str] = set()
@@ -446,11 +448,12 @@ class Conversation:
     def _say_by_itself(self) -> None:
         """The greeting, where its time has come; what is said while an answer is waited for; what breaks a silence."""
         free = self.state in ("listening", "idle") and self._is_answered()
-        if free and self._greeter.waits and not (self.paused or self.winding_up):
+        free = free and not (self.paused or self.winding_up or self.leaving)
+        if free and self._greeter.waits:
             self._greet()
         self._fill()
         silence = self.config.silence
-        quiet = free and self.state == "listening" and not self._greeter.waits and not self.winding_up
+        quiet = free and self.state == "listening" and not self._greeter.waits
         if not self._silence.look(silence, self.clock, quiet) or silence is None or not silence.content.strip():
             return
         if silence.action == "speak":
@@ -672,10 +675,21 @@ class Conversation:
         if self._injected is not None:
             self._injected.state, self._injected = "refused", None
 
+    def farewell(self) -> None:
+        """Nothing new is answered or thought of. What is said, and what is due already, goes on to its end; who speaks
+        meanwhile interrupts it as ever."""
+        self.leaving = True
+        self._forget_thoughts()
+        self._nothing_beside()
+        self._review()
+
     @property
     def silent(self) -> bool:
-        """Nothing is being said."""
-        return not self._live
+        """Nothing is being said; where it says farewell, nothing will be, or nobody is there to hear it."""
+        if not self.leaving:
+            return not self._live
+        due = self._is_due() or any(self.clock < reply.expected_until for reply in self._asked)
+        return not self.accompanied or not (self._live or due)
 
     def _look_at_the_last(self) -> None:
         """While it winds up: whether the sentence is over in which that began, or the reply is."""
@@ -690,6 +704,8 @@ class Conversation:
         """Raises BadState: the agent is paused, or about to leave."""
         if self.winding_up:
             raise BadState("the agent is leaving: the server is shutting down")
+        if self.leaving:
+            raise BadState("the agent is leaving")
         if self.paused:
             raise BadState("the agent is paused; resume it first")
 
@@ -714,7 +730,7 @@ class Conversation:
 
     def _welcome(self) -> None:
         """Who is there is greeted, where that is due and the agent may speak."""
-        if not self.paused and not self.winding_up and self.accompanied:
+        if not (self.paused or self.winding_up or self.leaving) and self.accompanied:
             self._greeter.came(self.config.greeting, self.clock)
             self._greet()
 
@@ -1254,7 +1270,7 @@ class Conversation:
         message = "" if self.config.llm.failure_message == "" else sentence
         own_words = reply is not None and reply.own_words
         waits = any(one.reason == "failure" for one in (*self._live.values(), *self._asked))
-        if message and not own_words and not self.paused and not self.winding_up and not waits:
+        if message and not own_words and not (self.paused or self.winding_up or self.leaving or waits):
             self._say(message, "failure")
 
     def _tell_error(self, sentence: str, code: str, turn_id: int) -> None:
@@ -1300,6 +1316,9 @@ class Conversation:
             self._fillers.wait(self.clock)
         self._due = reply
         self._due.expected_until = self._in(REPLY_DUE)
+        if self.leaving:
+            reply.state = "refused"
+            self.turns.drop_open(self._now_ms, "leave")
         self._review()
         return self._due
 
@@ -1342,7 +1361,8 @@ class Conversation:
     def _begin(self, reply: Reply) -> None:
         if reply in self._asked:
             self._asked.remove(reply)
-        if self.paused or self.winding_up or len(self._live) >= MAX_REPLIES:
+        unasked = self.leaving and reply.reason == "agent"
+        if self.paused or self.winding_up or unasked or len(self._live) >= MAX_REPLIES:
             reply.state = "refused"
             self._do(Interrupted(reply.id, 0.0, ""))
             if not reply.own_words and reply.reason != "agent":  # the turn that waited for it
@@ -1509,7 +1529,7 @@ class Conversation:
             state = "speaking"
         elif self._is_due() or said or any(self.clock < reply.expected_until for reply in self._asked):
             state = "thinking"
-        elif self._spoken is None and not self.winding_up and (waiting := self._beside.take()):
+        elif self._spoken is None and not (self.winding_up or self.leaving) and (waiting := self._beside.take()):
             self._answer([(one.turn, one.said) for one in waiting if one.said is not None])
             return  # which has looked at it again
         else:
