@@ -389,6 +389,8 @@ def told(d: Desk) -> list[str]:
 def test_a_typed_question_interrupts_waits_or_is_dropped() -> None:
     d = Desk()
     assert send(d, "user.transcription", message="One?", priority="ignore", interruptable=False).reason == "text"
+    [line] = [message for message in d.messages() if isinstance(message, t.UserTranscription)]
+    assert (line.text, line.turn_id, line.user_id, line.final) == ("One?", 1, "7", True)
     d.reply("r1", ms=3000, finish=False)
     d.play("r1")
     d.run(0.1)
@@ -505,8 +507,9 @@ def test_what_clients_are_told_of_figures_and_failures(on: bool) -> None:
     assert (t.Metrics in kinds, t.Error in kinds) == (on, on)
     [turn] = [message for message in d.messages() if isinstance(message, t.TurnFinished)]
     assert (turn.payload.agent_id, turn.payload.turn_id) == ("a-1", 1)
-    assert turn.payload.start.start_at == 1000 and turn.payload.metrics.e2e_latency_ms > 0
-    assert [part.name for part in turn.payload.metrics.segmented_latency_ms][-1] == "transport"
+    assert turn.payload.start.start_at == d.conversation.turns.as_list()[0]["start_at"]
+    assert turn.payload.metrics.e2e_latency_ms > 0
+    assert {part.name for part in turn.payload.metrics.segmented_latency_ms} == {"algorithm_processing", "asr_ttlw"}
     send(d, "user.transcription")
     assert isinstance(d.messages()[-1], t.Error), "who says something wrong is answered"
 
@@ -859,7 +862,7 @@ def test_the_face_shows_what_is_heard_and_not_what_is_made() -> None:
     assert shown(d) == [("happy", "wave")] and d.conversation.state == "speaking"
     d.brain(b.SpeechStarted(0), b.SpeechStopped(0), b.UserText("i2", "wait, stop", True))
     d.run(3.0)
-    assert shown(d) == [("happy", "wave"), ("neutral", None)]
+    assert shown(d) == [("happy", "wave"), ("neutral", "nod")]  # the hand comes down
     d.done.clear()
     d.conversation.config.feelings = False
     d.reply("r2", "Hello again! I am sorry.", 1000)

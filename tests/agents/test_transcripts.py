@@ -10,6 +10,7 @@ import pytest
 from lipwire.agents.brains.base import TimedWord
 from lipwire.agents.config import TranscriptFormat
 from lipwire.agents.transcripts import BYTES_A_SECOND, PARTIAL_MS, Transcripts, stream_id
+from lipwire.agents.turns import Turn
 from lipwire.protocol import transcript as t
 from support.agora_toolkit import shown, told
 
@@ -129,7 +130,11 @@ def test_the_toolkit_tells_of_figures_failures_and_receipts() -> None:
         s.transcripts.error("Sorry.", reason, 1)
     s.transcripts.metrics("llm", "ttft", 1, 250.0)
     s.transcripts.metrics("turn", "e2e_latency", 1, 600.0, {"llm_ms": 250.0})  # which the toolkit passes by
-    s.transcripts.turn_finished("a-1", 1, 2000, 600.0, {"llm_ms": 250.0, "tts_ms": 80.25, "channel_ms": 9.0})
+    turn = Turn(turn_id=1, start_reason="speech", start_ms=0, start_at=3000, user_ended_ns=0)
+    for name, ms in (("asked", 10), ("first_token", 260), ("first_sentence", 300), ("first_audio", 380)):
+        turn.mark(name, ms * 1_000_000)
+    turn.mark("first_sample", 400_000_000)
+    s.transcripts.turn_finished("a-1", turn)
     s.transcripts.picture_taken({"uuid": "u1", "width": 64, "height": 32}, 0)
     s.transcripts.picture_refused("u2", "TOO_LARGE", "zu groß", 1)
     s.transcripts.state("speaking", False, 1)
@@ -139,9 +144,9 @@ def test_the_toolkit_tells_of_figures_failures_and_receipts() -> None:
     assert errors[0] == {"type": "llm", "code": -1, "message": "Sorry.", "timestamp": 5000}
     rest = {name: arguments for name, arguments in events if name != "agent-error"}
     assert rest["agent-metrics"][1] == {"type": "llm", "name": "ttft", "value": 250, "timestamp": 5000}
-    parts = {"llmTtftMs": 250, "ttsTtfbMs": 80.25, "transportMs": 9, "asrTtlwMs": 0, "algorithmProcessingMs": 0}
+    parts = {"asrTtlwMs": 10, "llmTtftMs": 250, "ttsTtfbMs": 80, "algorithmProcessingMs": 20, "transportMs": 0}
     assert rest["agent-turn-finished"][1] == {
-        "agentId": "a-1", "turnId": 1, "timestamp": 3000, "e2eLatencyMs": 600, "segmentedLatency": parts}  # fmt: skip
+        "agentId": "a-1", "turnId": 1, "timestamp": 3000, "e2eLatencyMs": 400, "segmentedLatency": parts}  # fmt: skip
     receipt = rest["message-receipt-updated"][1]
     assert (receipt["moduleType"], receipt["messageType"], receipt["turnId"]) == ("context", "image", 1)
     assert json.loads(receipt["message"])["uuid"] == "u1"

@@ -165,7 +165,7 @@ async def test_join_refusals(site: Site) -> None:
     bad = changed(V1, "properties.custom_llm.max_history", 5000)
     words = "properties.custom_llm.max_history must be an integer 0..1024, got 5000"
     is_refused(await site.post(f"{C1}/join", bad), 400, "InvalidRequest", words)
-    is_refused(await site.post(f"{C2}/join", V1), 400, "MissingRequiredField", "properties.llm is required")
+    is_refused(await site.post(f"{C2}/join", V1), 400, "MissingRequiredField", "properties.remote_rtc_uids is required")
     for raw in (b"", b"{", b"[]", b'{"name": NaN}', b"\xff", b"[" * 5000):
         for base, reason in ((C1, "InvalidRequest"), (C2, "InvalidRequestBody")):
             reply = await site.client.post(f"{base}/join", content=raw, headers=basic(KEY))

@@ -161,6 +161,9 @@ class StandIn:
     def history(self) -> list[dict[str, Any]]:
         return list(self.said)
 
+    def in_use(self) -> dict[str, Any]:
+        return {}
+
     def turns(self) -> list[dict[str, Any]]:
         return self.kept.as_list()
 

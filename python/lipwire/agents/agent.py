@@ -21,6 +21,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, TypeVar
 
+from msgspec import to_builtins
+
 from .._core import RATE
 from ..channel.base import (
     Channel,
@@ -39,6 +41,7 @@ from ..errors import BadState, BufferFull, LipwireError
 from ..outward import Outward
 from ..protocol import transcript as t
 from ..protocol.agent_actions import OnBusy, OnListening
+from ..protocol.agent_bodies import InUse
 from ..protocol.messages import PlaybackFinished
 from ..publish.live_film import LiveFilm
 from ..publish.tee import Tee
@@ -53,6 +56,7 @@ from .cues import Captions
 from .doubt import Doubting
 from .events import AgentEvent, AgentFailed, Ended
 from .filler import Filling
+from .in_use import Part, Serving
 from .pictures import Pictures, Shown
 from .playout import ChannelSink, Playout
 from .replies import Reply
@@ -463,9 +467,14 @@ class Agent:
         """The newest 200 turns, with reasons, `e2e_latency_ms` and its `segments` (turns.py)."""
         return self.conversation.turns.as_list()
 
+    def in_use(self) -> dict[Part, InUse]:
+        """What it hears, speaks and tells turns with, and in whose place; nothing where its brain does not say."""
+        return self.brain.in_use() if isinstance(self.brain, Serving) else {}
+
     def stats(self) -> dict[str, Any]:
         """Live figures, JSON-able."""
         return self.conversation.stats() | {
+            "services": to_builtins(self.in_use()),
             "sound_lost": self._playout.lost,
             "session": self.session.stats() if self.session.performer is not None else None,
             "film": None if self.film is None else self.film.stats(),

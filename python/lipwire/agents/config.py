@@ -195,6 +195,8 @@ class AgentConfig(Struct, kw_only=True):
     """Of text to speech, or of OpenAI Realtime; "" = that of its face (`agents.voices`)."""
     spare_voice: str = ""
     """espeak-ng's, which speaks where `voice` fails that nobody asked for (`agents.voices`)."""
+    missing_voice: str = ""
+    """Where `voice` speaks in place of its face's own: "NAME: why that does not" (`agents.voices`)."""
     stt_headers: dict[str, str] = field(default_factory=dict)
     tts_headers: dict[str, str] = field(default_factory=dict)
     """More headers for the server's speech to text and text to speech, where those are services."""
@@ -214,6 +216,8 @@ class AgentConfig(Struct, kw_only=True):
     tts: Vendor | None = None
     asr: Vendor | None = None
     """Services of speech that the client brings along; None = the server's."""
+    keywords: list[str] = field(default_factory=list)
+    """Words that the server's own ears are to expect; those of `asr` are among its own fields."""
     realtime: Realtime | None = None
     """A realtime model that the client brings along, for the brain "realtime"."""
     labels: dict[str, str] = field(default_factory=dict)

@@ -416,7 +416,7 @@ class Conversation:
     def _act(self, heard: Reply | None) -> None:
         """Has the face show what is meant by what is heard."""
         if self.config.feelings is False:
-            shown = self._acting.cut()
+            shown = self._acting.cut(self.clock)
         else:
             shown = self._acting.look(heard, self._playing[1], self.clock, self.config.language)
         for feeling in shown:
@@ -508,16 +508,18 @@ class Conversation:
     def ask(
         self, text: str, user: str, priority: m.WhenBusy = "interrupted", interruptable: bool = True
     ) -> Reply | None:
-        """Takes a question that was typed. Returns the answer, or None: it was dropped, as `priority` has it. Raises
-        InvalidArgument, BadState, BufferFull."""
+        """Takes a question that was typed, and tells it as the user's transcript when it is asked. Returns the answer,
+        or None: it was dropped, as `priority` has it. Raises InvalidArgument, BadState, BufferFull."""
         self._check_told(text)
         if priority == "ignore" and self.state in ("thinking", "speaking"):
             return None
+        thought = Thought(Reply("text", interruptable=interruptable), text, user=user)
         if priority == "append" and not self._is_answered():
-            thought = Thought(Reply("text", interruptable=interruptable), text, user=user)
             self._later.add(thought)
-            return thought.reply
-        return self.tell(text, user=user, interruptable=interruptable)
+        else:
+            self._cut(force=False, cause="think", transport="rtm")
+            self._think_of(thought)
+        return thought.reply
 
     def think(
         self,
@@ -549,7 +551,10 @@ class Conversation:
         turn = self.turns.begin("text" if thought.reply.reason == "text" else "think", self._now_ms, thought.user)
         turn.user_ended_ns = self._ns
         turn.user_text = thought.text
+        self._greeter.answered()
         self.history.add("user", thought.text, turn.turn_id, self.transcripts.wall_ms)
+        if thought.reply.reason == "text":  # others see what was asked
+            self.transcripts.user(turn.turn_id, thought.user, thought.text, True, (), self._now_ms)
         self._expect(thought.reply)
         self._do(Tell(thought.reply, thought.text, "user", metadata=thought.metadata))
 
@@ -1447,7 +1452,7 @@ class Conversation:
             text = reply.heard(played_ms)
             self._do(Interrupted(reply.id, played_ms, text))
             if reply.state == "heard":
-                for feeling in self._acting.cut():
+                for feeling in self._acting.cut(self.clock):
                     self._do(Show(feeling))
                 self.interruptions += 1
                 self.transcripts.interrupted(reply.turn_id, self._now_ms)
@@ -1493,9 +1498,7 @@ class Conversation:
         e2e_ms = turn.e2e_latency_ms
         if e2e_ms is None:
             return
-        parts = turn.segments()
-        agent = self.config.agent_id or self.config.name
-        self.transcripts.turn_finished(agent, turn.turn_id, self._now_ms - turn.start_ms, e2e_ms, parts)
+        self.transcripts.turn_finished(self.config.agent_id or self.config.name, turn)
         if not self.config.metrics:
             return
         model = "mllm" if self.config.brain == "realtime" else "llm"
@@ -1505,7 +1508,7 @@ class Conversation:
         ):
             if ms is not None:
                 self.transcripts.metrics(module, name, turn.turn_id, ms)
-        self.transcripts.metrics("turn", "e2e_latency", turn.turn_id, e2e_ms, parts)
+        self.transcripts.metrics("turn", "e2e_latency", turn.turn_id, e2e_ms, turn.segments())
 
     def _transcribe(self, reply: Reply, status: t.TurnStatus, played_ms: float, text: str | None = None) -> None:
         heard = reply.heard(played_ms) if text is None else text

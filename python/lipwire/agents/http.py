@@ -25,7 +25,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.uri import parse_uri
 
-from ..errors import BadState, LipwireError
+from ..errors import BadData, BadState, LipwireError
 from ..outward import PORTS, Outward, OutwardRefused, redact, secrets_of, site
 from .headers import joined
 
@@ -71,24 +71,28 @@ def _tls() -> ssl.SSLContext:
 
 
 class ServiceClient:
-    """Posts to services by HTTP; connections stay open between turns. Redirects are followed within the host only.
+    """Asks services by HTTP; connections stay open between turns. Redirects are followed within the host only.
 
     Args:
         read: seconds between two pieces of an answer.
         outward: where URLs may lead that it does not trust; None = all URLs are the operator's own.
+        once: a request may have effects: it has a connection of its own, and is sent once, however that breaks.
 
     Raises:
         BadState: httpx is not installed.
     """
 
-    def __init__(self, read: float, outward: Outward | None = None) -> None:
+    def __init__(self, read: float, outward: Outward | None = None, *, once: bool = False) -> None:
         try:
             import httpx
         except ModuleNotFoundError as exc:
             raise BadState("agents need httpx: pip install 'lipwire[agents]'") from exc
         self._outward = outward
+        self._once = once
         timeout = httpx.Timeout(read, connect=CONNECT)
-        limits = httpx.Limits(max_connections=8, keepalive_expiry=300)
+        limits = httpx.Limits(
+            max_connections=32 if once else 8, max_keepalive_connections=0 if once else None, keepalive_expiry=300
+        )
         self._trusted = httpx.AsyncClient(
             timeout=timeout,
             limits=limits,
@@ -102,6 +106,12 @@ class ServiceClient:
             self._checked = httpx.AsyncClient(timeout=timeout, transport=_checked_transport(outward, limits))
 
     async def post(self, url: str, *, key: str | None, headers: Mapping[str, str], **body: Any) -> httpx.Response:
+        """As `request`, by POST."""
+        return await self.request("POST", url, key=key, headers=headers, **body)
+
+    async def request(
+        self, method: str, url: str, *, key: str | None = None, headers: Mapping[str, str], **body: Any
+    ) -> httpx.Response:
         """The answer, whose body is yet to be read. `body`: as httpx has it.
 
         Redirects to the same host are followed, MAX_REDIRECTS of them, with the same method and body (RFC 9110, 15.4;
@@ -119,7 +129,7 @@ class ServiceClient:
         if self._checked is not None and self._outward is not None and not self._outward.trusts(url):
             client = self._checked
         for left in reversed(range(MAX_REDIRECTS + 1)):
-            response = await self._send(client, url, joined(url, key, headers), body)
+            response = await self._send(client, method, url, joined(url, key, headers), body)
             onward = _onward(url, response) if left else None
             if onward is None:
                 break
@@ -128,16 +138,18 @@ class ServiceClient:
         return response
 
     async def _send(
-        self, client: httpx.AsyncClient, url: str, headers: dict[str, str], body: dict[str, Any]
+        self, client: httpx.AsyncClient, method: str, url: str, headers: dict[str, str], body: dict[str, Any]
     ) -> httpx.Response:
         import httpx
 
-        request = client.build_request("POST", url, headers=headers, **body)
+        request = client.build_request(method, url, headers=headers, **body)
         request.url = _quiet()(request.url)
         try:
             return await client.send(request, stream=True)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
             # Most likely a connection kept from before, which the other side has closed meanwhile.
+            if self._once:
+                raise
             return await client.send(request, stream=True)
 
     async def aclose(self) -> None:
@@ -343,6 +355,16 @@ def said(body: bytes) -> str:
         if error:
             return str(error)[:200]
     return body[:200].decode("utf-8", "replace")
+
+
+async def read_all(reply: httpx.Response, most: int) -> bytes:
+    """The whole body. Raises BadData: it has more than `most` bytes; and what httpx raises."""
+    body = b""
+    async for piece in reply.aiter_bytes():
+        body += piece
+        if len(body) > most:
+            raise BadData(f"the answer has more than {most} bytes")
+    return body
 
 
 def log_details(what: str, text: str, url: str, *secrets: str | None) -> None:

@@ -78,6 +78,7 @@ class RunningAgent(Protocol):
     def update(self, changes: dict[str, Any]) -> Any: ...
     def history(self) -> Any: ...
     def turns(self) -> Any: ...
+    def in_use(self) -> Any: ...
     def stats(self) -> dict[str, Any]: ...
 
 
@@ -122,6 +123,10 @@ class AgentRecord:
     def turns(self) -> Any:
         """The agent's turns with their times; those of an ended one, too."""
         return self.agent.turns() if self.agent is not None else self._kept[1]
+
+    def in_use(self) -> Any:
+        """What the agent hears and speaks with (`Agent.in_use`), while it runs."""
+        return self.agent.in_use() if self.agent is not None else {}
 
     def let_go(self) -> None:
         """Keeps what can still be asked for, and frees the rest."""

@@ -11,9 +11,13 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from ..protocol import transcript as t
+from . import turn_report
 from .brains.base import TimedWord
 from .config import TranscriptFormat
+from .turns import Turn
 
 PARTIAL_MS = 200
 """Time between two versions of a text that is not final."""
@@ -24,14 +28,6 @@ BYTES_A_SECOND = 10_000
 MODULES = {"LLM": "llm", "TOOL": "llm", "REALTIME": "mllm", "TTS": "tts"}
 """Of an error, by the first part of its code. Agora's client toolkit knows these, "context" and "unknown", and drops
 the message of any other."""
-SEGMENTS = {
-    "request_ms": "algorithm_processing",
-    "llm_ms": "llm_ttft",
-    "sentence_ms": "llm_ftfs",
-    "tts_ms": "tts_ttfb",
-    "channel_ms": "transport",
-}
-"""The parts of a turn's latency, by Agora's names for them."""
 
 
 def stream_id(user: str) -> t.StreamId:
@@ -145,12 +141,11 @@ class Transcripts:
         message = json.dumps({**facts, "upload_time": self.wall_ms})
         self._put(t.Info(message=message, turn_id=max(1, turn_id), send_ts=self.wall_ms))
 
-    def turn_finished(self, agent: str, turn_id: int, age_ms: int, e2e_ms: float, segments: dict[str, float]) -> None:
-        """A turn that began `age_ms` ago is over; `segments`: the parts of its latency by `Turn.segments`' names."""
-        parts = [t.Segment(SEGMENTS[name], round(ms, 2)) for name, ms in segments.items()]
-        metrics = t.TurnMetrics(round(e2e_ms, 2), parts)
-        start = t.TurnStart(self.wall_ms - age_ms)
-        self._put(t.TurnFinished(payload=t.FinishedTurn(agent_id=agent, turn_id=turn_id, start=start, metrics=metrics)))
+    def turn_finished(self, agent_id: str, turn: Turn) -> None:
+        """A turn is over, and its way from a user to an answer took so long."""
+        figures = turn_report.metrics(turn.as_dict())
+        payload = {"agent_id": agent_id, "turn_id": turn.turn_id, "start": {"start_at": turn.start_at}}
+        self._put(t.TurnFinished(payload=msgspec.convert(payload | {"metrics": figures}, t.FinishedTurn)))
 
     def marked(self, begins: bool, request_id: str, turn_id: int, error: str | None) -> None:
         """What became of a client's word that its user's speech begins or ends; `error`: why nothing did."""

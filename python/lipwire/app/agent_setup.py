@@ -6,11 +6,13 @@ import importlib.util
 import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, get_args
+from urllib.parse import urlsplit
 
 from ..agents.agent import Agent
 from ..agents.brains import make_brain
 from ..agents.brains.base import Brain, Services
 from ..agents.brains.guide import greeting_in
+from ..agents.checks import check_style
 from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
@@ -128,13 +130,30 @@ class AgentSetup:
         """Whether it joins a channel of Agora's, which is the same for every owner; else a room of its owner's."""
         return self.in_agora and agent.transport != "room"
 
+    def ours(self, url: str) -> bool:
+        """Whether it leads to this server: its host is one of those that the settings name it by (`public_hosts`, the
+        hosts of `public_ws_url` and `public_viewer_url`, `host` and this machine's own), at its HTTP port or where
+        HTTP is usual."""
+        c = self.config
+        try:
+            parts = urlsplit(url)
+            host, port = (parts.hostname or "").rstrip("."), parts.port
+        except ValueError:
+            return False
+        public = {name.lower() for name in c.public_hosts}
+        public |= {urlsplit(named).hostname or "" for named in (c.public_ws_url, c.public_viewer_url) if named}
+        if host in public - {""}:
+            return port in (None, 80, 443, c.http_port)
+        return host in ("localhost", "127.0.0.1", "::1", c.host) and port == c.http_port
+
     def prepare(self, agent: AgentConfig) -> None:
         """Completes what a request asked for with what is the server's to say.
 
         Raises:
             InvalidArgument: an unknown avatar, a voice by a path, a channel of Agora's where the server is not set up
-            for them, motion where none is sent, headers for a service that it does not ask, or what its brain cannot
-            do.
+            for them, motion where none is sent, headers for a service that it does not ask, what its brain cannot do,
+            no LLM where it has none itself, what its chat service's style has not, or a realtime model where it has
+            another brain for every agent.
         """
         c = self.config
         if agent.transport == "agora" and not self.in_agora:
@@ -159,6 +178,8 @@ class AgentSetup:
             raise InvalidArgument(f"{text}; add avatar.egress")
         check_film(agent.egress, filmed=agent.record is not None)
         if c.agent_brain is not None:
+            if agent.realtime is not None and c.agent_brain != "realtime":
+                raise InvalidArgument(f"mllm: every agent of this server has the brain {c.agent_brain} (agent_brain)")
             agent.brain = c.agent_brain
         check_turn_taking(agent)
         if agent.avatar is not None:
@@ -167,7 +188,11 @@ class AgentSetup:
             agent.llm.url = c.llm_url
             if not agent.llm.api_key and c.openai_api_key:
                 agent.llm.api_key, agent.llm.server_key = c.openai_api_key, True
+            self._check_own_llm(agent)
             agent.llm.model = agent.llm.model or c.llm_model
+            agent.llm.style, agent.llm.custom = "openai", False  # which the server's own is
+        if agent.brain == "cascade":
+            check_style(agent.llm, agent.tools)
         check_skip_patterns(agent)
         check_filler(agent)
         if agent.brain == "guide" and agent.llm.greeting_message is None:
@@ -179,6 +204,12 @@ class AgentSetup:
         ):
             if headers and (url is None or agent.brain not in ("cascade", "guide")):
                 raise InvalidArgument(f"{name}: this agent asks no such service (brain {agent.brain}, {setting} {url})")
+
+    def _check_own_llm(self, agent: AgentConfig) -> None:
+        """Whether the server's own LLM, which was not named, can be asked."""
+        if agent.brain == "cascade" and is_openai(agent.llm.url) and not agent.llm.api_key:
+            text = "llm.url: this server has no LLM of its own; name one here, with llm.api_key"
+            raise InvalidArgument(f"{text}, or have its operator set OPENAI_API_KEY or llm_url")
 
     def make(self, agent: AgentConfig, on_event: Callable[[AgentEvent], None]) -> Agent:
         """For `AgentManager`: the agent, on the brain and in the channel that its config names; nothing is open yet.

@@ -403,6 +403,7 @@ class Service:
             self.provider.check_api_key,
             project=self._project,
             outward=self.agent_setup.outward,
+            ours=self.agent_setup.ours,
             wrong_token=self.provider.wrong_token,
         )
         routes += minting_routes(self.provider, lambda: self.public_viewer_url if self.config.viewer else "")

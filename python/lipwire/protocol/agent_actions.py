@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from .agent_bodies import ErrorReply, Flag, Status
+from .agent_bodies import ErrorReply, Status
+from .agent_bodies.fields import Flag
 
 MAX_THINK = 16_384
 """Characters of a text to think about."""

@@ -72,6 +72,7 @@ def agent_routes(
     *,
     project: Project | None = None,
     outward: Outward | None = None,
+    ours: Callable[[str], bool] = w.nobodys,
     wrong_token: Callable[[str], object] = lambda token: None,
 ) -> list[ControllerRouterHandler]:
     """Everything of this module, for `route_handlers` of an app.
@@ -80,6 +81,7 @@ def agent_routes(
         manager: runs the agents, on the event loop that runs the app.
         check_key: judges the API key, `Provider.check_api_key` say.
         outward: where the URLs of requests may lead; None = to public addresses.
+        ours: whether a URL is this server's own, whose faces agents draw themselves.
         wrong_token: hears of each token that is none, and raises ProviderError for one too many
             (`Provider.wrong_token`).
     """
@@ -89,7 +91,7 @@ def agent_routes(
     routers: list[ControllerRouterHandler] = [
         Router(
             path=f"{place}{BASE}/{version}",
-            route_handlers=_control(manager, gate, version, outward),
+            route_handlers=_control(manager, gate, version, outward, ours),
             exception_handlers={Exception: on_control_exception},
             request_max_body_size=MAX_BODY,
             include_in_schema=not place,
@@ -133,7 +135,9 @@ _ALSO_V2 = _errors(AgentUnauthorized) | {
 """What v1 answers otherwise."""
 
 
-def _control(manager: AgentManager, gate: Gate, version: w.Version, outward: Outward) -> list[ControllerRouterHandler]:
+def _control(
+    manager: AgentManager, gate: Gate, version: w.Version, outward: Outward, ours: Callable[[str], bool]
+) -> list[ControllerRouterHandler]:
     join_body = b.JoinV1 if version == "v1" else b.JoinV2
     properties = b.PropertiesV1 if version == "v1" else b.PropertiesV2
     usual = _USUAL if version == "v1" else _USUAL | _ALSO_V2
@@ -158,6 +162,7 @@ def _control(manager: AgentManager, gate: Gate, version: w.Version, outward: Out
             status=record.status if version == "v2" else None,
             message=record.reason or None,
             record=b.FilmReply(file=record.config.film) if record.config.film else None,
+            services=b.ServicesReply(**used) if (used := record.in_use()) else None,
         )
 
     @post(
@@ -171,12 +176,12 @@ def _control(manager: AgentManager, gate: Gate, version: w.Version, outward: Out
         """Start an agent in a channel; answers once it is there."""
         owner, scope = gate.check(request, appid)
         body = await read_object(request)
-        config = w.parse_join(body, version)
+        config = w.parse_join(body, version, ours)
         config.owner = owner
         if scope is not None and config.channel != scope:
             raise AgentForbidden(f"the token is for channel {scope!r}")
         manager.check(config)  # names are looked up for who may have an agent only
-        await w.check_urls(body, version, outward.of(owner))
+        await w.check_urls(body, version, outward.of(owner), ours)
         return describe(await manager.start(config))
 
     @post("/projects/{appid:str}/agents/{agent_id:str}/leave", status_code=200, responses=usual, security=_SECURITY)
@@ -199,7 +204,7 @@ def _control(manager: AgentManager, gate: Gate, version: w.Version, outward: Out
         """Change what an agent is like while it runs: all of the fields given, or none of them."""
         record = find(request, appid, agent_id)
         body = await read_object(request)
-        changes = w.parse_update(body, version)
+        changes = w.parse_update(body, version, record.config.llm.template_variables)
         manager.running(record.id)
         await w.check_urls(body, version, outward.of(record.config.owner))
         manager.running(record.id).update(changes)

@@ -109,10 +109,11 @@ async def test_join_with_our_face_and_a_vendors_words(site: Site) -> None:
         more = {"tts": {"vendor": "microsoft", "params": {"voice_name": "en-US-JaneNeural"}}}
         joined = await agents.join(config(), properties=more, avatar=face)
         agent = cast(StandIn, site.agents.get(joined.agent_id).agent)
-        assert (agent.config.avatar, agent.config.width, agent.config.voice) == ("kit", 320, "en-US-JaneNeural")
+        assert (agent.config.avatar, agent.config.voice) == (None, "en-US-JaneNeural")
+        assert agent.config.provider is not None and agent.config.provider.api_base_url == face.api_base_url
         await agents.leave(joined.agent_id)
         body: Any = {"name": "raw", "properties": {"channel": "c", "agent_rtc_uid": "1", "remote_rtc_uids": ["*"]}}
-        with pytest.raises(e.InvalidAgentRequest, match=r"properties\.llm is required"):
+        with pytest.raises(e.InvalidAgentRequest, match=r"llm\.url: this server has no LLM of its own"):
             await agents.join(body)
         await agents.join(body, properties={"llm": {"url": "http://a"}})
         assert body["properties"].keys() == {"channel", "agent_rtc_uid", "remote_rtc_uids"}

@@ -172,7 +172,7 @@ class Brain(Protocol):
         and for that of a user who is speaking.
 
         Args:
-            metadata: goes with the request for that answer, to a service that takes any.
+            metadata: goes to a chat service that wants it (`Llm.custom`, `Llm.metadata_enabled`), with the message.
             interruptable: whether another answer may take the place of this one while it is in the making.
         """
 

@@ -29,6 +29,7 @@ from msgspec import structs
 
 from ...errors import BadState, BufferFull, LipwireError
 from ...models.voices.names import parse
+from ...protocol.agent_bodies import InUse
 from ...protocol.transcript import AgentState
 from .. import realtime_socket
 from ..beside import unwanted
@@ -36,11 +37,13 @@ from ..config import AgentConfig
 from ..describe import openai_voice
 from ..face_tags import plain as without_tags
 from ..http import ServiceError
+from ..in_use import Part, fell_back
 from ..openai_models import speaks_by_realtime
 from ..speech.backchannels import is_backchannel
 from ..speech.endpointing import TurnBoundary
 from ..speech.offline_stt import OfflineStt
 from ..speech.pauses import asks_for_pause
+from ..speech.scripts import unspaced
 from ..speech.stt import Hearing, HttpStt, Stt, Transcript
 from ..speech.tts import OfflineTts, Sound, SynthesisStream, Tts
 from ..speech.turn_detector import ASK_MS, TurnDetector, TurnDetectors
@@ -59,10 +62,14 @@ from .base import (
     Services,
     SpeechStarted,
     SpeechStopped,
+    TimedWord,
     UserText,
 )
 from .calls import Call
+from .completion import Completion, Piece
 from .context import ChatContext, Round
+from .dialects import Question
+from .dialects.base import question
 from .generation import Generation
 from .tools import Caller, Toolbox
 
@@ -80,6 +87,9 @@ MAX_USERS = 8
 """Whose sound is followed; the one not heard for longest is forgotten."""
 GONE_SECONDS = 1.0
 """Without a frame from who speaks: the turn is over."""
+SETTLE_MS = 12_000
+"""Of a turn's sound, from which on our own recognizer does not hear again at the next pause what it has understood at
+this one: it would for each of a long talker's, and others wait for it."""
 SPECULATE_MS = 60
 """Silence before which nothing is transcribed ahead of the end of a turn."""
 
@@ -105,7 +115,7 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
         from ..speech.realtime_tts import UntilItEnds
 
         return UntilItEnds(speech, lambda: by_realtime(later))
-    return OfflineTts(config.voice, config.language, config.spare_voice, services.voices)
+    return OfflineTts(config.voice, config.language, config.spare_voice, services.voices, config.missing_voice)
 
 
 def make_stt(config: AgentConfig, services: Services) -> Stt:
@@ -130,13 +140,40 @@ class _UserTurn:
         self.hearing: Hearing
         self.result: asyncio.Task[Transcript] | None = None
         self.until = 0
-        """The frame to which `result` reaches."""
+        """The frame to which `result` reaches,"""
+        self.asked = 0
+        """and how many of `pcm` it has heard."""
+        self._heard: list[tuple[Transcript, int]] = []
+        """What was said before `pcm`, in parts, each with the ms at which it begins."""
+        self._begins_ms = 0
         self.over = False
         self.aside = False
         """Whether it goes into what the agent says or thinks, and does not interrupt it by itself."""
         self.doubtful = False
         """Whether it goes into what the agent says, which is held until it is known what this is."""
         self.heard_at = time.monotonic()
+
+    def settle(self) -> None:
+        """What was understood up to the pause that is over stays, so that it is not heard anew at each one."""
+        result = self.result
+        if result is None or not result.done() or result.cancelled() or result.exception() is not None:
+            return
+        self._heard.append((result.result(), self._begins_ms))
+        cut = max(self.asked - ASK_MS // (2 * FRAME_MS), 0)
+        del self.pcm[:cut]
+        self._begins_ms += cut * FRAME_MS
+
+    def whole(self, last: Transcript) -> Transcript:
+        """What was said in all, with the last part of it."""
+        if not self._heard:
+            return last
+        parts = [*self._heard, (last, self._begins_ms)]
+        texts = [part.text.strip() for part, _ in parts if part.text.strip()]
+        between = "" if texts and unspaced(texts[0]) else " "
+        words = (
+            TimedWord(word.text, word.start_ms + at, word.duration_ms) for part, at in parts for word in part.words
+        )
+        return Transcript(between.join(texts), tuple(words))
 
 
 class Unheard:
@@ -159,8 +196,6 @@ class _Chained(Generation):
         """Those that are handed over first."""
         self.aside = False
         """Whether it is said at once, and not remembered."""
-        self.metadata: dict[str, str] = {}
-        """Goes with the requests for it."""
         self.unheard = ""
         """Text of a service that sends the sound itself, whose sound has not come."""
         self.began = 0.0
@@ -222,8 +257,6 @@ class CascadeBrain:
         self._last_turn: asyncio.Task[None] | None = None
         """Takes the turn that ended last to its reply."""
         self._unanswered = False
-        self._metadata: dict[str, str] = {}
-        """Of the next request for an answer."""
         self._doubted = False
         self._agent: AgentState = "idle"
         """What the agent does."""
@@ -241,11 +274,27 @@ class CascadeBrain:
 
     async def open(self, emit: Callable[[BrainEvent], None]) -> None:
         self._emit = emit
+        if isinstance(self._stt, OfflineStt):
+            self._stt.on_fall = lambda used: self._emit(fell_back("ears", used))
+        self._make_detector.on_fall = lambda part, used: self._emit(fell_back(part, used))
         await self._stt.open()
         await self._make_detector.open()
         self._open = True
+        self._begin_voice()
+
+    def _begin_voice(self) -> None:
         if isinstance(self._tts, OfflineTts):
+            self._tts.on_fall = lambda used: self._emit(fell_back("voice", used))
             self._spawn(self._tts.warm())
+
+    def in_use(self) -> dict[Part, InUse]:
+        """What it hears, speaks and tells turns with; of a service, what that is asked for."""
+        stt, tts = self._stt, self._tts
+        used = self._make_detector.in_use()
+        used["voice"] = tts.in_use if isinstance(tts, OfflineTts) else InUse(name=self._config.voice)
+        if isinstance(stt, OfflineStt | HttpStt):
+            used["ears"] = stt.in_use
+        return used
 
     async def close(self) -> None:
         self._open = False
@@ -296,11 +345,13 @@ class CascadeBrain:
         if turn.result is None:
             turn.hearing.feed(pcm)
             if self._may_be_over(detector):
-                turn.until = detector.endpointer.voiced_until
+                turn.until, turn.asked = detector.endpointer.voiced_until, len(turn.pcm)
                 turn.result = self._spawn(turn.hearing.finish())
                 detector.expect_text()
                 turn.result.add_done_callback(lambda result: self._is_understood(turn, result))
         elif detector.endpointer.voiced_until > turn.until:  # the user goes on
+            if len(turn.pcm) >= SETTLE_MS // FRAME_MS and isinstance(self._stt, OfflineStt):
+                turn.settle()
             turn.result.cancel()
             turn.result = None
             self._listen(turn)
@@ -339,7 +390,7 @@ class CascadeBrain:
 
     def _is_understood(self, turn: _UserTurn, result: asyncio.Task[Transcript]) -> None:
         if result is turn.result and not turn.over and not result.cancelled() and result.exception() is None:
-            text = result.result().text
+            text = turn.whole(result.result()).text
             turn.detector.understood(text, backchannel=self._doubted and self._is_backchannel(text))
 
     def _is_backchannel(self, text: str) -> bool:
@@ -348,7 +399,7 @@ class CascadeBrain:
     def _listen(self, turn: _UserTurn) -> None:
         def partial(text: str) -> None:
             if not turn.over:
-                self._emit(UserText(turn.item_id, text, False))
+                self._emit(UserText(turn.item_id, turn.whole(Transcript(text)).text, False))
 
         unheard = turn.aside and unwanted(self._config.interruption)
         turn.hearing = Unheard() if unheard else self._stt.hear(partial)
@@ -387,7 +438,7 @@ class CascadeBrain:
         self, turn: _UserTurn, result: asyncio.Task[Transcript], before: asyncio.Task[None] | None
     ) -> None:
         try:
-            transcript = await result
+            transcript = turn.whole(await result)
         except ServiceError as exc:
             if before is not None:
                 await asyncio.wait([before])
@@ -435,8 +486,7 @@ class CascadeBrain:
         metadata: Mapping[str, str] | None = None,
         interruptable: bool = True,
     ) -> None:
-        self._context.add(role, text)
-        self._metadata |= metadata or {}
+        self._context.add(role, text, metadata)
         if respond:
             self._answer(None, None, kept=not interruptable)
         elif self._turn is not None:
@@ -456,12 +506,13 @@ class CascadeBrain:
         if "tools" in changes:
             self._caller.toolbox = Toolbox(self._config.tools)
         if "voice" in changes:
-            self._config.spare_voice = ""
+            self._config.spare_voice = self._config.missing_voice = ""
             try:
                 old, self._tts = self._tts, make_tts(self._config, self._services)
             except LipwireError as exc:
                 self._emit(Failed("TTS_ERROR", f"the voice stays as it was: {exc}"))
             else:
+                self._begin_voice()
                 self._spawn(self._retire(old, list(self._replies.values())))
 
     async def _retire(self, tts: Tts, replies: list[_Chained]) -> None:
@@ -480,9 +531,7 @@ class CascadeBrain:
             if reply.kind == "chat" and not reply.kept:
                 self._drop(reply)
         reply_id = self._begin("chat", lambda reply, speech: self._think(reply, speech, instructions), item_id)
-        answer = self._replies[reply_id]
-        answer.kept = kept
-        answer.metadata, self._metadata = self._metadata, {}
+        self._replies[reply_id].kept = kept
 
     def speak(self, text: str) -> str:
         return self._begin("speak", _given(text), None)
@@ -626,9 +675,12 @@ class CascadeBrain:
         finally:
             self._context.noted(reply.id)
 
-    def _request(self, reply: _Chained, tools: list[dict[str, Any]], picture: chat.Picture | None) -> dict[str, Any]:
+    def _question(
+        self, reply: _Chained, tools: list[dict[str, Any]], picture: chat.Picture | None, *, may_call: bool
+    ) -> Question:
         """What is asked for the next part of a reply."""
-        messages = self._context.messages(reply.id)
+        llm = self._config.llm
+        messages = self._context.messages(reply.id, stamped=llm.custom)
         if picture is not None:
             last = next((i for i in reversed(range(len(messages))) if messages[i]["role"] == "user"), None)
             if last is None:
@@ -636,7 +688,11 @@ class CascadeBrain:
             else:
                 messages[last] = chat.with_picture(messages[last], picture)
         voice = openai_voice(self._config.voice)
-        return chat.build(self._config.llm, messages, tools, voice, self._config.instructions)
+        instructions = self._config.instructions
+        metadata = self._context.metadata
+        return question(
+            llm, messages, tools, voice=voice, instructions=instructions, may_call=may_call, metadata=metadata
+        )
 
     def _fresh_picture(self) -> chat.Picture | None:
         if "image" not in self._config.llm.input_modalities:
@@ -650,8 +706,9 @@ class CascadeBrain:
         picture, said = self._fresh_picture(), False
         for left in reversed(range(MAX_ROUNDS + 1)):
             toolbox = self._caller.toolbox
-            answer = chat.Completion(toolbox.names)
-            body = self._request(reply, toolbox.for_chat() if left else [], picture)
+            answer = self._chat.completion(toolbox.names)
+            asked = self._question(reply, toolbox.for_chat(), picture, may_call=left > 0)
+            body = await self._chat.body(asked)
             reply.next_part()
             async with aclosing(self._chat.stream(body, answer)) as stream:
                 async for piece in stream:
@@ -661,7 +718,7 @@ class CascadeBrain:
                 self._emit(Failed("LLM_ERROR", problem, reply.id, minor=True))
             if answer.refusal:
                 self._emit(Failed("LLM_REFUSED", f"the LLM refused: {answer.refusal:.200}", reply.id, minor=True))
-            if (shortcoming := answer.shortcoming(said)) is not None:
+            if (shortcoming := answer.shortcoming(said or self._config.llm.ignore_empty)) is not None:
                 raise ServiceError(shortcoming)
             said = said or bool(answer.text.strip() or answer.audio_ms)
             if not answer.calls:
@@ -680,9 +737,7 @@ class CascadeBrain:
     async def _call(self, called: Round, call: Call) -> None:
         called.results[call.id] = await self._caller.answer(call.id, call.name, call.arguments)
 
-    async def _piece(
-        self, reply: _Chained, speech: SynthesisStream, piece: chat.Piece, answer: chat.Completion
-    ) -> None:
+    async def _piece(self, reply: _Chained, speech: SynthesisStream, piece: Piece, answer: Completion) -> None:
         if piece.unsaid:
             speech.retract()
             reply.unheard = ""

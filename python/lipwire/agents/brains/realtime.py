@@ -51,6 +51,7 @@ from .base import (
     UserText,
 )
 from .calls import read_arguments, valid_arguments
+from .completion import MAX_TEXT
 from .generation import Generation
 from .items import Items
 from .tools import Caller, Toolbox
@@ -684,12 +685,12 @@ class RealtimeBrain:
         text = self._partial.get(item_id, "") + (event.get("delta") or "")
         if len(self._partial) >= KEPT_REPLIES and item_id not in self._partial:
             del self._partial[next(iter(self._partial))]
-        self._partial[item_id] = text[: chat.MAX_TEXT]
+        self._partial[item_id] = text[:MAX_TEXT]
         self._emit(UserText(item_id, self._partial[item_id].strip(), False))
 
     def _on_conversation_item_input_audio_transcription_completed(self, event: dict[str, Any]) -> None:
         self._partial.pop(event["item_id"], None)
-        text = event["transcript"].strip()[: chat.MAX_TEXT]
+        text = event["transcript"].strip()[:MAX_TEXT]
         self._context.text("user", event["item_id"], text)
         self._emit(UserText(event["item_id"], text, True))
 
@@ -770,7 +771,7 @@ class RealtimeBrain:
             return
         if self._tells(reply, event):
             reply.next_part()
-        if len(reply.text) >= chat.MAX_TEXT:
+        if len(reply.text) >= MAX_TEXT:
             return
         self._stamp(reply, "first_token")
         if not (text := reply.reads(text)):
@@ -803,7 +804,7 @@ class RealtimeBrain:
         if reply.behind:
             reply.behind.append(event)
             return
-        if len(reply.text) >= chat.MAX_TEXT:
+        if len(reply.text) >= MAX_TEXT:
             return
         if any(item == item_id for item, _ in reply.items) or (reply.aloud is None and not self._read_aloud(reply)):
             self._told(reply, event, text)

@@ -12,7 +12,8 @@ from ...protocol import agent_actions as a
 from ...protocol.agent_bodies import Fault
 from ..errors import InvalidAgentRequest
 from ..turn_report import report
-from .wire import check_body, leaves
+from .reading import leaves
+from .wire import check_body
 
 
 def parse_think(body: Mapping[str, Any]) -> a.Think:

@@ -30,7 +30,8 @@ from ..errors import (
 )
 from ..http import retry_after
 from .actions import parse_think
-from .wire import GenericAvatar, Version, error_of, join_body, merge, parse_speak
+from .wire import Version, error_of, parse_speak
+from .writing import GenericAvatar, join_body, merge
 
 __all__ = ["AgentInfo", "AgentPage", "AgoraAgents", "GenericAvatar"]
 

@@ -15,8 +15,15 @@ from ...models.table import known
 from ...models.turn.engine import MODEL
 from ...models.wire import Answer, Probability
 from ...models.wire import Judge as Question
+from ...protocol.agent_bodies import InUse
+from ..in_use import instead
 
 logger = logging.getLogger("lipwire.agents")
+
+RULES = "rules"
+"""What tells turns without a model: their melody and their last word."""
+IN_A_ROW = 3
+"""Questions that it fails at, one after another, after which it is not what tells turns, until it answers one."""
 
 OnProbability = Callable[[float | None], None]
 """Gets how probable it is that the turn is over, or None: that will not become known."""
@@ -50,12 +57,22 @@ class HostJudge:
         self._warming: asyncio.Task[None] | None = None
         self.ready = False
         """It is loaded."""
-        self._failed = False
+        self.fallen = ""
+        """Why the rules tell turns in its place."""
+        self.on_fall: Callable[[InUse], None] = lambda used: None
+        """Called when they do from now on."""
+        self._failures = 0
+        """In a row."""
+
+    @property
+    def in_use(self) -> InUse:
+        """What tells turns, and in whose place."""
+        return instead(RULES, MODEL, self.fallen) if self.fallen else InUse(name=MODEL)
 
     def open(self) -> None:
         """Begins to load it, where it is installed."""
         if there(model := known(MODEL)) is None:
-            self._tell(f"{MODEL} is not installed. {how(model)}")
+            self._fall(f"{MODEL} is not installed. {how(model)}")
             return
         self._host = ModelHost.of()
         self._warming = asyncio.get_running_loop().create_task(self._warm(self._host))
@@ -65,8 +82,12 @@ class HostJudge:
             await host.warm("turn")
             self.ready = True
         except ModelFailed as exc:
-            self._failed = True
-            self._tell(str(exc))
+            self._fall(str(exc))
+
+    def _fall(self, why: str) -> None:
+        self._tell(why)
+        self.fallen = why
+        self.on_fall(self.in_use)
 
     @classmethod
     def _tell(cls, why: str) -> None:
@@ -87,7 +108,7 @@ class HostJudge:
 
     @property
     def judges(self) -> bool:
-        return self._host is not None and not self._failed
+        return self._host is not None and not self.fallen
 
     def ask(self, pcm: bytes, on_probability: OnProbability) -> Job | None:
         if self._host is None or not self.ready:
@@ -95,10 +116,15 @@ class HostJudge:
 
         def answered(answer: Answer) -> None:
             if isinstance(answer, Probability):
+                self._failures, self.fallen = 0, ""
                 on_probability(answer.value)
 
         def ended(failed: ModelFailed | None) -> None:
-            if failed is not None:
-                on_probability(None)
+            if failed is None:
+                return
+            self._failures += 1
+            if self._failures == IN_A_ROW:
+                self._fall(str(failed))
+            on_probability(None)
 
         return self._host.job("turn", Question(pcm), answered, ended)

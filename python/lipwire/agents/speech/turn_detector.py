@@ -22,18 +22,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 
 from ...errors import ModelFailed
 from ...models.find import lacks, there
 from ...models.table import known
 from ...models.turn.silero import Silero
+from ...protocol.agent_bodies import InUse
 from ..config import EndOfTurn, TurnDetection
+from ..in_use import Part, instead
 from ..languages import names
 from .activity import Activity, best
 from .ending import OPEN, is_open
 from .endpointing import Endpointer, TurnBoundary
-from .judge import Asked, HostJudge, Judge
+from .judge import RULES, Asked, HostJudge, Judge
 from .prosody import FALL, fall
 from .vad import FRAME_MS, LATE
 
@@ -49,6 +52,7 @@ OVER = 0.25
 it in 94 % of cases, and over this one in 97 (docs/agents/brains.md)."""
 SMART_TURN = "ar bn da de en es fi fr hi id it ja ko mr nb nl pl pt ru tr uk vi zh"
 """The languages (ISO 639) that Smart Turn was made for."""
+_SILERO = "silero-vad"
 _JUDGED_MS = 8000
 _EXTRA = 8
 
@@ -207,20 +211,31 @@ class TurnDetectors:
         self._judged = by != "silence"
         self._judge = HostJudge() if by == "auto" else None
         self._told = ""
+        self._plain = RULES if self._judged else "silence"
+        self._activity = InUse(name=_SILERO)
+        self.on_fall: Callable[[Part, InUse], None] = lambda part, used: None
+        """Called when something has taken another's place."""
 
     async def open(self) -> None:
         """Loads what they need, Smart Turn in the background: turns do not wait for it."""
         try:
             await asyncio.get_running_loop().run_in_executor(None, Silero.shared)
-        except ModelFailed:
-            pass  # `best` says what is used instead
+        except ModelFailed as exc:  # `best` logs it
+            self._activity = instead("Lipwire's own", _SILERO, str(exc))
+            self.on_fall("activity", self._activity)
         if self._judge is not None:
+            self._judge.on_fall = lambda used: self.on_fall("turns", used)
             self._judge.open()
 
     async def close(self) -> None:
         """Safe to call twice."""
         if self._judge is not None:
             await self._judge.close()
+
+    def in_use(self) -> dict[Part, InUse]:
+        """What tells turns, and in whose place."""
+        turns = InUse(name=self._plain) if self._judge is None else self._judge.in_use
+        return {"turns": turns, "activity": self._activity}
 
     def __call__(self, config: TurnDetection) -> TurnDetector:
         made = TurnDetector(config, language=self.language, judge=self._judge, judged=self._judged)
