@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ..http import ServiceError
 from ..speech.tts import Sound, SynthesisStream, Tts
-from .base import BrainEvent, Failed, ReplyAudio
+from .base import BrainEvent, Failed, ReplyAudio, TimedWord
 from .generation import Generation
 
 logger = logging.getLogger("lipwire.agents")
@@ -38,7 +38,12 @@ class ReadAloud:
         self._emit = emit
         self._over = over
         self._speech = SynthesisStream(
-            tts, on_text=self._text, on_sound=self._sound, language=language, on_lost=self._lost
+            tts,
+            on_text=self._text,
+            on_sound=self._sound,
+            on_words=self._words,
+            language=language,
+            on_lost=self._lost,
         )
 
     def say(self, text: str) -> None:
@@ -67,6 +72,10 @@ class ReadAloud:
     def _text(self, text: str, sound: Sound | None) -> None:
         if not self._reply.dropped:
             self._emit(self._reply.says(text, sound))
+
+    def _words(self, words: tuple[TimedWord, ...]) -> None:
+        if not self._reply.dropped:
+            self._emit(self._reply.times(words))
 
     def _lost(self, text: str, error: ServiceError) -> None:
         self._emit(Failed("TTS_ERROR", f"a sentence was not said: {error}", self._reply.id, minor=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 from ..face_tags import FaceTags
@@ -32,17 +33,26 @@ class Generation:
         self.tags = FaceTags()
         """Takes the tags for the face out of its text, which goes through it before it is cut into sentences."""
         self._stamps: set[str] = set()
+        self._piece_ms = 0
+        """Where in its sound the piece of text begins that was handed over last."""
 
     def says(self, text: str, sound: Sound | None) -> ReplyText:
         """The event that hands a piece of text over, whose sound follows; None: there will be none."""
         at = round(self.position_ms)
         marks = self.tags.take(self.text, text)
         self.text += text
+        self._piece_ms = at
         if sound is None:
             return ReplyText(self.id, text, at, 0, marks=marks)
         duration = round(len(sound.pcm) / 2 / sound.rate * 1000) if sound.whole else None
-        words = tuple(TimedWord(word.text, word.start_ms + at, word.duration_ms) for word in sound.words)
-        return ReplyText(self.id, text, at, duration, words, marks)
+        return ReplyText(self.id, text, at, duration, self._placed(sound.words), marks)
+
+    def times(self, words: Iterable[TimedWord]) -> ReplyText:
+        """The event that says when words of the piece are said that was handed over last."""
+        return ReplyText(self.id, "", self._piece_ms, words=self._placed(words))
+
+    def _placed(self, words: Iterable[TimedWord]) -> tuple[TimedWord, ...]:
+        return tuple(TimedWord(word.text, word.start_ms + self._piece_ms, word.duration_ms) for word in words)
 
     def shows(self) -> ReplyText | None:
         """The event that hands over what the face is to show behind the last word; None = nothing."""
