@@ -16,7 +16,9 @@ from ..agents.checks import check_mcp, check_realtime, check_style, check_tools
 from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
+from ..agents.filler import check_filler
 from ..agents.openai_models import REALTIME, SPEECH, TRANSCRIPTION
+from ..agents.skip_patterns import check_skip_patterns
 from ..agents.speech.offline_stt import told as ears_told
 from ..agents.speech.offline_stt import what_hears
 from ..agents.turn_taking import check_turn_taking
@@ -149,9 +151,9 @@ class AgentSetup:
 
         Raises:
             InvalidArgument: an unknown avatar, a voice by a path, a channel of Agora's where the server is not set up
-            for them, motion where none is sent, headers for a service that it does not ask, turns that its brain does
-            not know, no LLM where it has none itself, what its chat service's style has not, a realtime model where it
-            has another brain for every agent, or that cannot do what is asked of it, or a vendor or servers of functions
+            for them, motion where none is sent, headers for a service that it does not ask, what its brain cannot do,
+            no LLM where it has none itself, what its chat service's style has not, a realtime model where it has
+            another brain for every agent, or that cannot do what is asked of it, or a vendor or servers of functions
             that cannot be called.
         """
         c = self.config
@@ -196,6 +198,8 @@ class AgentSetup:
         check_mcp(agent.llm.mcp_servers)
         if agent.realtime is not None:
             check_realtime(agent.realtime)
+        check_skip_patterns(agent)
+        check_filler(agent)
         if agent.brain == "guide" and agent.llm.greeting_message is None:
             agent.llm.greeting_message = greeting_in(agent.language)
         services = self.services(agent)
