@@ -290,6 +290,13 @@ def test_a_voice_of_a_request_is_no_path() -> None:
         parse_update({"properties": {"tts": {"params": {"voice_name": "piper:/etc/a.onnx"}}}}, "v2")
 
 
+def test_what_a_brain_cannot_do_is_refused() -> None:
+    made = AgentSetup(Config(openai_api_key="ours"))
+    made.prepare(agent(skip_patterns=[3]))
+    with pytest.raises(InvalidArgument, match="skip_patterns"):
+        made.prepare(agent(skip_patterns=[3], brain="realtime"))
+
+
 def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = AgentSetup(Config()).missing()
     assert nothing["realtime"] == ["OPENAI_API_KEY"]
