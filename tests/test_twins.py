@@ -11,7 +11,16 @@ PACKAGE, TESTS = ROOT / "python" / "lipwire", ROOT / "tests"
 SEVERAL: dict[str, tuple[str, ...]] = {
     "agents/test_agent.py": ("config", "errors", "events", "turns", "video"),
     "agents/brains/test_cascade.py": ("generation", "tools"),
-    "agents/rest/test_wire.py": ("../update", "../../protocol/agent_bodies"),
+    "agents/rest/test_actions.py": ("../../protocol/agent_actions",),
+    "agents/brains/test_chat.py": ("completion", "dialects/base", "dialects/openai", "sse"),
+    "agents/rest/test_wire.py": (
+        *("../update", "sections/shared"),
+        *(f"../../protocol/agent_bodies/{name}" for name in ("avatar", "fields", "processes", "replies", "v1")),
+        *(
+            f"../../protocol/agent_bodies/v2/{name}"
+            for name in ("join", "llm", "mllm", "session", "speech", "tools", "turns")
+        ),
+    ),
     "agents/speech/test_realtime_tts.py": ("../realtime_socket",),
     "agents/speech/test_offline_stt.py": ("whisper_stt",),
     "agents/speech/test_speech.py": ("sphinx/stt", "stt", "tts", "vendors/openai", "vendors/service"),

@@ -104,6 +104,13 @@ class RtcLink {
     else this.on.error(error);
   }
 
+  // Whether it was sent.
+  send(message) {
+    if (this.closed || this.data.readyState !== 'open') return false;
+    this.data.send(message);
+    return true;
+  }
+
   // Idempotent. Handlers go first, so that nothing of a closed link reaches anybody.
   close(reason) {
     if (this.closed) return;
@@ -232,6 +239,12 @@ export class Connection extends EventTarget {
   get pc() { return this.#link?.pc ?? null; }
   /** Of motion: the data channel that it comes over; null without. */
   get channel() { return this.#link?.motion ?? null; }
+
+  /** A message to the agents in the room, 16 KiB at most, over the data channel "lipwire". */
+  send(message) {
+    if (this.#options.carrier === 'websocket') throw new TypeError('a WebSocket of motion carries no messages to the server');
+    if (!this.#link?.send(message)) throw new MotionError('NOT_CONNECTED', 'There is no connection just now.');
+  }
 
   /** Video in the place of motion, or the other way round, over a new connection. */
   change(mode) {

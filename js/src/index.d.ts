@@ -271,6 +271,8 @@ export class Connection extends EventTarget {
   muted: boolean;
   play(): Promise<void>;
   change(mode: Mode): void;
+  /** A message to the agents in the room, 16 KiB at most. Throws MotionError (NOT_CONNECTED). */
+  send(message: string | ArrayBuffer | ArrayBufferView<ArrayBuffer>): void;
   close(): void;
   addEventListener<K extends keyof ConnectionEvents>(type: K, listener: (event: ConnectionEvents[K]) => void, options?: boolean | AddEventListenerOptions): void;
   addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;

@@ -6,6 +6,8 @@ import type { Connection, MotionError, Pose, Renderer } from 'lipwire-client';
 import { Draw2D } from 'lipwire-client/draw2d.js';
 import { Draw3D } from 'lipwire-client/draw3d.js';
 import { LipwireAvatar } from 'lipwire-client/element.js';
+import { toolkitEngines } from 'lipwire-client/toolkit.js';
+import { AgoraVoiceAI } from 'agora-agent-client-toolkit';
 
 const canvas = document.createElement('canvas');
 const connection: Connection = connect({ session: 'id', carrier: 'sei', sets: ['pose'], delay: 5 });
@@ -30,6 +32,13 @@ face.addEventListener('state', ({ detail: { state, text, error } }) => console.l
 face.addEventListener('click', (event) => event.preventDefault());
 face.connection?.change('video');
 
+const engines = toolkitEngines(connection, { agent: '9000' });
+AgoraVoiceAI.init(engines).then((ai) => ai.subscribeMessage('lobby'));
+toolkitEngines(new RTCPeerConnection().createDataChannel('lipwire')).close();
+connection.send(JSON.stringify({ type: 'interrupt' }));
+
+// @ts-expect-error a name is no line
+toolkitEngines('lobby');
 // @ts-expect-error there is no such carrier
 connect({ session: 'id', carrier: 'pigeon' });
 // @ts-expect-error a state is no number

@@ -43,7 +43,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     "agents.brain": ("agents.brains.base",),
     "agents.captions": ("agents.transcripts",),
     "agents.cascade": ("agents.brains.cascade",),
-    "agents.chat": ("agents.brains.chat",),
+    "agents.chat": ("agents.brains.chat", "agents.brains.completion", "agents.brains.sse"),
     "agents.client": ("agents.rest.client",),
     "agents.commands": ("agents.speech.keywords", "agents.speech.commands"),
     "agents.ear": ("agents.speech.turn_detector",),

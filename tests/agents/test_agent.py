@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import time
@@ -13,6 +14,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from lipwire.agents.agent import Agent
 from lipwire.agents.brains import base as b
@@ -139,7 +141,7 @@ async def test_captions_keep_step_with_the_sound() -> None:
     assert [m.turn_seq_id for _, m in told] == sorted({m.turn_seq_id for _, m in told})
     last = told[-1][1]
     assert (last.turn_status, last.text, last.duration_ms) == (t.ENDED, text, 4000)
-    assert [w.word for w in last.words or ()] == text.split()
+    assert [w.word for w in last.word_times or ()] == text.split()
     assert {m.turn_status for _, m in told[:-1]} == {t.RUNNING}
 
 
@@ -817,6 +819,24 @@ async def test_pictures_reach_the_brain_as_jpeg_once_a_second() -> None:
         assert not s.calls("see")
 
 
+async def test_pictures_that_users_send_reach_the_brain() -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (300, 200), (0, 128, 0)).save(picture, "PNG")
+    body = {"customType": "image.upload", "uuid": "u1", "image_url": "", "image_base64": ""}
+    body["image_base64"] = base64.b64encode(picture.getvalue()).decode()
+    async with agent(llm={"input_modalities": ["text", "image"]}) as s:
+        for packet in t.chunks("p1", json.dumps(body).encode()):
+            s.user.send(packet)
+        await s.clock.until(lambda: s.captions(t.Info))
+        [(_, user, jpeg)] = s.calls("sent")
+        assert user == "7" and Image.open(io.BytesIO(jpeg)).size == (300, 200)
+        facts = json.loads(s.captions(t.Info)[0].message)
+        assert (facts["uuid"], facts["width"], facts["height"]) == ("u1", 300, 200)
+        s.user.send(json.dumps(body | {"image_base64": "", "image_url": "http://127.0.0.1/a.png"}).encode())
+        await s.clock.until(lambda: s.captions(t.Error))
+        assert "fetches no pictures" in json.loads(s.captions(t.Error)[0].message)["error"]["message"]
+
+
 # ----------------------------------------------------------------------------------------------------- real brains
 
 
@@ -972,7 +992,7 @@ async def test_a_reply_that_the_brain_refuses_is_raised_and_said_in_its_state() 
         def speak(self, text: str) -> str:
             raise BufferFull("16 replies wait")
 
-        def tell(self, text: str, role: Any = "user", *, respond: bool = True) -> None:
+        def tell(self, text: str, role: Any = "user", *, respond: bool = True, metadata: Any = None) -> None:
             raise BufferFull("16 replies wait")
 
     async with agent(Full(), llm={"greeting_message": "Welcome!"}) as s:

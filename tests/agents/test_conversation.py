@@ -5,110 +5,19 @@ from __future__ import annotations
 import ast
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 import lipwire
 from lipwire.agents import conversation as c
 from lipwire.agents.brains import base as b
-from lipwire.agents.config import AgentConfig, Llm
-from lipwire.agents.conversation import Conversation
-from lipwire.agents.events import AgentFailed, Said, StateChanged, TurnEnded
+from lipwire.agents.config import TurnDetection
+from lipwire.agents.events import AgentFailed, Said, TurnEnded
 from lipwire.agents.failures import SENTENCES
-from lipwire.agents.replies import Reply
 from lipwire.errors import BadState, BufferFull, InvalidArgument
 from lipwire.protocol import transcript as t
-
-BLOCK = 480
-A = TypeVar("A")
-
-
-class Desk:
-    """Who runs a conversation: a brain that says what it is told to, a playout that plays as time goes, and a clock
-    that stands still unless it is turned."""
-
-    def __init__(self, **fields: Any) -> None:
-        llm = Llm(**fields.pop("llm", {}))
-        self.conversation = Conversation(AgentConfig(name="a", channel="c", llm=llm, **fields))
-        self.done: list[Any] = []
-        self.clock = 0
-        self.playing: tuple[str | None, float] = (None, 0.0)
-        self.held = False
-        self.stopped: tuple[str | None, float] = (None, 0.0)
-        self.refuses = False
-        self.said = 0
-
-    def __call__(self, call: str, *args: Any, **options: Any) -> Any:
-        """Tells the conversation something, and carries out what it answers."""
-        self.conversation.at(self.clock * 1_000_000_000 // 48_000, 1_000, self.playing)
-        result = getattr(self.conversation, call)(*args, **options)
-        while self.conversation.actions:
-            action = self.conversation.actions.popleft()
-            self.done.append(action)
-            if isinstance(action, c.Say | c.Tell | c.Respond) and action.reply.state == "asked":
-                if self.refuses:
-                    self.conversation.refused(action.reply, BufferFull("no more"))
-                elif isinstance(action, c.Say):
-                    self.said += 1
-                    self.conversation.asked(action.reply, f"said-{self.said}")
-            elif isinstance(action, c.Hold):
-                self.held, self.stopped = True, self.playing
-            elif isinstance(action, c.Release):
-                self.held, self.stopped = False, (None, 0.0)
-            elif isinstance(action, c.Drop) and self.playing[0] in [reply.id for reply in action.replies]:
-                self.playing = self.stopped = None, 0.0
-            elif isinstance(action, c.Play):
-                action.reply.received_ms += len(action.pcm) / 2 / action.rate * 1000
-            elif isinstance(action, c.Finish):
-                action.reply.close(action.text)
-                if not action.reply.received_ms:
-                    self.conversation.over(action.reply)
-        return result
-
-    def brain(self, *events: b.BrainEvent) -> None:
-        for event in events:
-            self("brain", event)
-
-    def run(self, seconds: float) -> None:
-        for _ in range(round(seconds * 100)):
-            self.clock += BLOCK
-            name, ms = self.playing
-            self.playing = name, ms + 10.0 if name is not None and not self.held else ms
-            if self("tick", self.clock):
-                self("look")
-
-    def play(self, reply_id: str | None) -> None:
-        """This reply is heard from now on."""
-        self.playing = reply_id, 0.0
-
-    def of(self, kind: type[A]) -> list[A]:
-        return [action for action in self.done if isinstance(action, kind)]
-
-    def events(self, kind: type[A]) -> list[A]:
-        return [action.event for action in self.of(c.Emit) if isinstance(action.event, kind)]
-
-    def states(self) -> list[str]:
-        return [event.state for event in self.events(StateChanged)]
-
-    def messages(self) -> list[Any]:
-        joined = t.Assembler()
-        whole = [joined.add(packet, 0.0) for action in self.of(c.Send) for packet in action.packets]
-        return [t.decode(payload) for payload in whole if payload is not None]
-
-    def user_says(self, text: str, item: str = "i1") -> None:
-        self.brain(
-            b.SpeechStarted(0), b.SpeechStopped(self.clock * 1_000_000_000 // 48_000), b.UserText(item, text, True)
-        )
-
-    def reply(self, reply_id: str, text: str = "Well, well.", ms: int = 1000, *, finish: bool = True) -> None:
-        self.brain(b.ReplyStarted(reply_id, 0), b.ReplyText(reply_id, text, 0, ms))
-        self.brain(b.ReplyAudio(reply_id, bytes(16 * 2 * ms), 16_000))
-        if finish:
-            self.brain(b.ReplyFinished(reply_id, text))
-
-    def live(self, reply_id: str) -> Reply:
-        return self.conversation._replies[reply_id]
+from support.conversing import Desk, speaking, what
 
 
 def test_it_does_no_input_or_output() -> None:
@@ -466,6 +375,141 @@ def test_messages_and_functions_of_the_clients() -> None:
     assert len([m for m in d.messages() if isinstance(m, t.ToolCall)]) == 2
 
 
+def send(d: Desk, kind: str, **body: Any) -> Any:
+    """As a shim sends what Agora's client toolkit says."""
+    return d("message", "7", json.dumps({"customType": kind, **body}).encode())
+
+
+def told(d: Desk) -> list[str]:
+    return [action.text for action in d.of(c.Tell)]
+
+
+def test_a_typed_question_interrupts_waits_or_is_dropped() -> None:
+    d = Desk()
+    assert send(d, "user.transcription", message="One?", priority="ignore", interruptable=False).reason == "text"
+    [line] = [message for message in d.messages() if isinstance(message, t.UserTranscription)]
+    assert (line.text, line.turn_id, line.user_id, line.final) == ("One?", 1, "7", True)
+    d.reply("r1", ms=3000)
+    d.play("r1")
+    d.run(0.1)
+    assert d.conversation.state == "speaking" and not d.live("r1").interruptable
+    assert send(d, "user.transcription", message="Two?", priority="ignore") is None
+    assert send(d, "user.transcription", message="Three?", priority="append") is None
+    d.run(0.3)
+    assert told(d) == ["One?"]
+    d.play(None)
+    d("over", d.live("r1"))
+    d.run(0.1)
+    assert told(d) == ["One?", "Three?"] and d.conversation.turns.as_list()[-1]["user"] == "7"
+    d.reply("r2", ms=3000)
+    d.play("r2")
+    d.run(0.1)
+    assert send(d, "user.transcription", message="Four?", priority="interrupted") is not None
+    assert d.live("r2").outcome == "interrupted" and told(d)[-1] == "Four?"
+    for n in range(c.MAX_LATER + 1):
+        send(d, "user.transcription", message=str(n), priority="append")
+    refused = d.messages()[-1]
+    assert (refused.module, refused.reason) == ("unknown", "BUFFER_FULL") and "16 questions" in refused.message
+    d("interrupt")
+    d("pause")
+    d("resume")
+    d.run(1.0)
+    assert told(d)[-1] == "Four?", "what waits is not asked any more"
+
+
+def test_what_an_append_waits_for() -> None:
+    d = Desk()
+    d.brain(b.SpeechStarted(0))
+    send(d, "user.transcription", message="Later?", priority="append")
+    d.run(0.5)
+    assert told(d) == []
+    d.brain(b.SpeechStopped(0), b.UserText("i1", "Now?", True))
+    d.run(0.5)
+    assert told(d) == []
+    d.reply("r1")
+    d.play("r1")
+    d.run(0.5)
+    d.play(None)
+    d("over", d.live("r1"))
+    d.run(0.1)
+    assert told(d) == ["Later?"]
+
+
+def test_thoughts_and_announcements_of_the_mobile_toolkits() -> None:
+    d = Desk()
+    d("joined", "7")
+    body = {"message": "The light is green.", "interruptable": True, "on_thinking_action": "ignore"}
+    assert d("message", "7", json.dumps(body).encode()).reason == "text"
+    assert d("message", "7", json.dumps(body).encode()) is None and told(d) == ["The light is green."]
+    d("interrupt")
+    assert d("message", "7", json.dumps(body | {"on_listening_action": "ignore"}).encode()) is None
+    said = {"message": "Mind the gap.", "priority": "append", "interruptable": False}
+    reply = d("message", "7", json.dumps(said).encode())
+    assert reply.reason == "speak" and not reply.interruptable and d.of(c.Say)[-1].text == "Mind the gap."
+
+
+def test_the_answer_to_marks_of_speech() -> None:
+    d = Desk()
+    send(d, "user.manual_sos", request_id="r1")
+    send(d, "user.manual_eos", request_id="r2")
+    d.conversation.transcripts.speech_ended("max_duration", 60_000, 3)
+    d("tick", 480)
+    start, end, timeout = d.messages()
+    assert (type(start), type(end), type(timeout)) == (t.ManualStart, t.ManualEnd, t.ManualTimeout)
+    assert (start.payload.request_id, start.payload.success, start.payload.turn_id) == ("r1", False, None)
+    assert "end_of_speech is not manual" in (end.payload.error_message or "") and start.event_ms == 1000
+    assert (timeout.payload.reason, timeout.payload.max_duration_ms, timeout.payload.turn_id) == (
+        "max_duration", 60_000, 3)  # fmt: skip
+
+
+def test_a_picture_that_a_user_sends_is_shown_and_receipted() -> None:
+    d = Desk(llm={"input_modalities": ["text", "image"]})
+    send(d, "image.upload", uuid="u" * 300, image_url="https://example.org/a.png", image_base64="")
+    [action] = d.of(c.TakePicture)
+    assert action.user == "7" and action.upload.url == "https://example.org/a.png"
+    d("picture_taken", action.upload, 640, 360, 12_345)
+    d("picture_refused", "u2", "TOO_LARGE", "too large")
+    info, error = d.messages()
+    assert (info.module, info.resource_type, info.turn_id) == ("context", "picture", 1)
+    assert json.loads(info.message) == {
+        "uuid": "u" * 200, "width": 640, "height": 360, "size_bytes": 12_345, "source_type": "url",
+        "source_value": "https://example.org/a.png", "upload_time": 1000, "total_user_images": 1}  # fmt: skip
+    why = {"code": "TOO_LARGE", "message": "too large"}
+    assert json.loads(error.message) == {"module": "picture", "uuid": "u2", "success": False, "error": why}
+    assert error.module == "context"
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"llm": {"input_modalities": ["text", "image"]}, "brain": "guide"}], ids=["text", "guide"]
+)
+def test_an_agent_without_eyes_says_so(fields: dict[str, Any]) -> None:
+    d = Desk(**fields)
+    send(d, "image.upload", uuid="u", image_base64="QUJD")
+    [error] = d.messages()
+    assert not d.of(c.TakePicture) and json.loads(error.message)["error"]["code"] == "NO_PICTURES"
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_what_clients_are_told_of_figures_and_failures(on: bool) -> None:
+    d = Desk(metrics=on, error_messages=on, agent_id="a-1")
+    d.user_says("Well?")
+    d.reply("r1")
+    d.play("r1")
+    d.run(0.5)
+    d.play(None)
+    d("over", d.live("r1"))
+    d.brain(b.Failed("LLM_ERROR", "no", minor=True))
+    kinds = {type(message) for message in d.messages()}
+    assert (t.Metrics in kinds, t.Error in kinds) == (on, on)
+    [turn] = [message for message in d.messages() if isinstance(message, t.TurnFinished)]
+    assert (turn.payload.agent_id, turn.payload.turn_id) == ("a-1", 1)
+    assert turn.payload.start.start_at == d.conversation.turns.as_list()[0]["start_at"]
+    assert turn.payload.metrics.e2e_latency_ms > 0
+    assert {part.name for part in turn.payload.metrics.segmented_latency_ms} == {"algorithm_processing", "asr_ttlw"}
+    send(d, "user.transcription")
+    assert isinstance(d.messages()[-1], t.Error), "who says something wrong is answered"
+
+
 def test_what_a_client_was_called_for_is_taken_while_the_agent_is_paused() -> None:
     d = Desk()
     d.brain(b.ToolCalled("c1", "book", "{}"))
@@ -575,23 +619,6 @@ def test_what_has_not_been_heard_is_not_said() -> None:
 
 
 # ------------------------------------------------------------------------------------------ does the user interrupt it?
-
-
-def speaking(d: Desk, reply_id: str = "r1", *, ms: int = 10_000, heard: float = 5.0) -> Reply:
-    """The agent answers a question, and has said `heard` seconds of it."""
-    d("joined", "7")
-    d.user_says("What is it?", f"q-{reply_id}")
-    d.reply(reply_id, "one two three four five six seven eight nine ten", ms)
-    d.play(reply_id)
-    d.run(heard)
-    d.done.clear()
-    return d.live(reply_id)
-
-
-def what(d: Desk) -> list[str]:
-    """What became of what was held, in order."""
-    kinds = (c.Hold, c.Release, c.Drop, c.Interrupted)
-    return [type(action).__name__ for action in d.done if isinstance(action, kinds)]
 
 
 @pytest.mark.parametrize(
@@ -855,7 +882,7 @@ def test_the_face_shows_what_is_heard_and_not_what_is_made() -> None:
     assert shown(d) == [("happy", "wave")] and d.conversation.state == "speaking"
     d.brain(b.SpeechStarted(0), b.SpeechStopped(0), b.UserText("i2", "wait, stop", True))
     d.run(3.0)
-    assert shown(d) == [("happy", "wave"), ("neutral", None)]
+    assert shown(d) == [("happy", "wave"), ("neutral", "nod")]  # the hand comes down
     d.done.clear()
     d.conversation.config.feelings = False
     d.reply("r2", "Hello again! I am sorry.", 1000)
@@ -874,3 +901,82 @@ def test_feelings_that_are_switched_off_go() -> None:
     d.conversation.config.feelings = False
     d.run(0.2)
     assert shown(d) == [("concerned", None), ("neutral", None)]
+
+
+# ------------------------------------------------------------------------------------- why turns end, and when it was
+
+
+def heard(**fields: Any) -> Desk:
+    """Somebody is there, and an answer is being heard."""
+    d = Desk(**fields)
+    d("joined", "7")
+    d("hear", "7", bytes(320))
+    d.user_says("What is it?")
+    d.run(0.1)
+    d.reply("r1", "It is nothing at all.", ms=2000)
+    d.play("r1")
+    d.run(0.5)
+    return d
+
+
+def ends(d: Desk) -> list[tuple[Any, ...]]:
+    return [(turn["end_reason"], turn["caused_by"], turn["transport"]) for turn in d.conversation.turns.as_list()]
+
+
+@pytest.mark.parametrize(
+    ("call", "args", "cause", "transport"),
+    [
+        ("speak", ("Stop.",), "speak", "http"),
+        ("tell", ("What?",), "think", "http"),
+        ("message", ("7", b'{"type": "chat", "text": "What?"}'), "think", "rtm"),
+        ("interrupt", (), "interrupt", "http"),
+        ("message", ("7", b'{"type": "interrupt"}'), "interrupt", "rtm"),
+        ("pause", (), "interrupt", "http"),
+        ("end", (), "leave", "http"),
+    ],
+)
+def test_what_a_turn_gave_way_to_is_known(call: str, args: tuple[Any, ...], cause: str, transport: str) -> None:
+    d = heard()
+    d(call, *args)
+    assert ends(d)[0] == ("interrupted", cause, transport)
+    assert d.conversation.turns.as_list()[0]["played_ms"] == 500
+
+
+def test_a_turn_gives_way_to_speech() -> None:
+    d = heard()
+    d.user_says("No, the other one.", "i2")
+    assert ends(d)[0] == ("interrupted", "speech", "http")
+    d.user_says("I mean the red one.", "i3")  # before the answer
+    assert ends(d)[1] == ("no_reply", "speech", "http")
+
+
+def test_a_noise_has_no_cause() -> None:
+    d = heard()
+    d.user_says("", "i2")
+    d.run(3.0)
+    assert ends(d)[1] == ("no_reply", None, "http")
+
+
+def test_the_error_of_a_turn_is_kept() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.user_says("What is it?")
+    d.brain(b.Failed("LLM_ERROR", "the service answered 401"))
+    [turn, *_] = d.conversation.turns.as_list()
+    assert (turn["end_reason"], turn["error"]) == ("failed", ["LLM_ERROR", "the service answered 401"])
+
+
+def test_turns_and_messages_say_when_they_were() -> None:
+    d = heard(turn_detection=TurnDetection(interrupt_duration_ms=200, speaking_interrupt_duration_ms=400))
+    d.play(None)
+    d("over", d.live("r1"))
+    [turn] = d.conversation.turns.as_list()
+    assert turn["end_at"] - turn["start_at"] == turn["end_ms"] - turn["start_ms"] == 600
+    assert (turn["least_voice_ms"], turn["speech_ms"]) == (200, 0)
+    asked, answered = d.conversation.history.as_list()
+    assert (asked["speech_start_ms"], asked["speech_end_ms"]) == (0, 0)
+    assert (answered["speech_start_ms"], answered["speech_end_ms"]) == (0, 600)  # 2 s of sound, over before its time
+    d("tell", "And now?")
+    assert "speech_start_ms" not in d.conversation.history.as_list()[-1]  # it was not said
+    d.user_says("Hello?", "i2")
+    assert d.conversation.turns.as_list()[-1]["least_voice_ms"] == 200

@@ -162,9 +162,20 @@ def test_an_interruption_ends_it_at_once() -> None:
     stage = Stage()
     reply = said(("Hello! ", 1000), ("I am sorry.", 1000))
     stage.hear(reply, 0, 500)
-    assert stage.acting.cut() == [Feeling("neutral")] and stage.acting.cut() == []
+    clock = round(0.5 * RATE)
+    assert stage.acting.cut(clock) == [Feeling("neutral", "nod")], "the hand comes down"
+    assert stage.acting.cut(clock) == []
     stage.hear(None, 0, 4000)
     assert stage.shown == [(0, "happy", "wave")]
+    other = Stage()
+    other.hear(
+        said(
+            ("Hello! ", 4000),
+        ),
+        0,
+        3000,
+    )
+    assert other.acting.cut(3 * RATE) == [Feeling("neutral")], "it is down"
 
 
 def test_gestures_are_not_made_all_the_time() -> None:

@@ -17,7 +17,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 
 from lipwire.agents import http
-from lipwire.agents.brains.chat import ChatClient, Completion
+from lipwire.agents.brains.chat import ChatClient
+from lipwire.agents.brains.completion import Completion
 from lipwire.agents.config import Llm
 from lipwire.agents.http import ServiceClient, ServiceError, failure, refusal, websocket
 from lipwire.outward import Outward, OutwardRefused, Resolve

@@ -18,6 +18,7 @@ from lipwire.agents.brains.base import Services
 from lipwire.agents.brains.guide import GREETING, OTHER_LANGUAGES
 from lipwire.agents.config import AgentConfig, Llm, Tool
 from lipwire.agents.errors import AgentStartFailed, InvalidAgentRequest
+from lipwire.agents.options import McpServer, Realtime, ToolServer
 from lipwire.agents.rest.wire import parse_update
 from lipwire.agents.speech import offline_stt
 from lipwire.app import agent_setup as setup
@@ -53,13 +54,41 @@ def test_prepare() -> None:
     theirs.llm.url = "https://llm.example.org"
     made.prepare(theirs)
     assert (theirs.llm.api_key, theirs.llm.model, theirs.avatar) == (None, None, None)  # our key is ours
+    theirs.llm.style, theirs.llm.output_modalities = "gemini", ["audio"]
+    with pytest.raises(InvalidArgument, match="answers with text"):
+        made.prepare(theirs)
     own = agent()
-    own.llm.api_key = "theirs"
+    own.llm.api_key, own.llm.style = "theirs", "gemini"
     made.prepare(own)
+    assert own.llm.style == "openai"  # of the server's own service
     assert own.llm.api_key == "theirs" and not own.llm.server_key and not theirs.llm.server_key
     forced = agent()
     AgentSetup(Config(agent_brain="echo")).prepare(forced)
     assert forced.brain == "echo"
+
+
+def test_a_realtime_model_of_a_clients_needs_none_of_the_servers() -> None:
+    made = AgentSetup(Config())
+    theirs = agent(brain="realtime", realtime=Realtime(url="wss://rt.example/", api_key="k"))
+    made.prepare(theirs)
+    assert made.brain(theirs) is not None
+    with pytest.raises(AgentStartFailed, match="the brain realtime needs OPENAI_API_KEY"):
+        made.brain(agent(brain="realtime", realtime=Realtime()))
+    theirs.realtime = Realtime(turn_detection={"type": "agora_vad"})
+    with pytest.raises(InvalidArgument, match=r"mllm\.turn_detection: must be"):
+        made.prepare(theirs)
+    with pytest.raises(InvalidArgument, match=r"mllm: this server's agents think by echo \(agent_brain\)"):
+        AgentSetup(Config(agent_brain="echo")).prepare(theirs)
+
+
+def test_servers_of_functions_are_checked_at_the_door() -> None:
+    made = AgentSetup(Config(openai_api_key="k"))
+    bad = agent(tools=[Tool(name="f", server=ToolServer(url="https://a.example/{{args.x}}"))])
+    with pytest.raises(InvalidArgument, match=r"llm\.tools: f: server has .*no argument of that name"):
+        made.prepare(bad)
+    twice = agent(llm=Llm(mcp_servers=[McpServer(name="a", endpoint="https://a.example")] * 2))
+    with pytest.raises(InvalidArgument, match=r"llm\.mcp_servers: two have the name"):
+        made.prepare(twice)
 
 
 def test_what_hears_an_agents_users_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,8 +122,45 @@ def test_services_are_the_settings() -> None:
     )
 
 
+def test_no_llm_of_its_own() -> None:
+    made = AgentSetup(Config())
+    with pytest.raises(InvalidArgument, match=r"llm\.url: this server has no LLM of its own; name one here"):
+        made.prepare(agent())
+    for there in (Config(openai_api_key="k"), Config(llm_url="http://l"), Config(agent_brain="guide")):
+        AgentSetup(there).prepare(agent())
+    made.prepare(agent(brain="realtime", realtime=Realtime(api_key="k")))
+    with pytest.raises(InvalidArgument, match=r"mllm: every agent of this server has the brain guide \(agent_brain\)"):
+        AgentSetup(Config(agent_brain="guide")).prepare(agent(brain="realtime", realtime=Realtime()))
+
+
+def test_which_urls_are_its_own() -> None:
+    ours = AgentSetup(
+        Config(
+            http_port=8000, public_hosts=("faces.example.org", "*.example.com"), public_ws_url="wss://ws.example.org"
+        )
+    ).ours
+    for url in (
+        "https://faces.example.org",
+        "https://FACES.example.org:443/prefix",
+        "http://ws.example.org:8000/",
+        "http://127.0.0.1:8000",
+        "http://localhost:8000/api",
+    ):
+        assert ours(url), url
+    for url in (
+        "https://faces.example.org:9000",
+        "https://a.example.com",
+        "http://127.0.0.1:9000",
+        "http://localhost",
+        "https://example.org",
+        "https://a:b:c",
+        "",
+    ):
+        assert not ours(url), url
+
+
 def test_headers_of_a_request_need_a_service_to_go_to() -> None:
-    made = AgentSetup(Config(stt_url="http://a"))
+    made = AgentSetup(Config(stt_url="http://a", llm_url="http://l"))
     made.prepare(agent(stt_headers={"X": "1"}))
     with pytest.raises(InvalidArgument, match=r"tts.headers: this agent asks no such service .*tts_url None"):
         made.prepare(agent(tts_headers={"X": "1"}))
@@ -150,7 +216,7 @@ def test_an_agent_may_say_whose_channel_it_is(monkeypatch: pytest.MonkeyPatch, t
     with pytest.raises(InvalidArgument, match="not set up for Agora's channels"):
         AgentSetup(Config()).prepare(agent(transport="agora"))
     monkeypatch.setenv("LIPWIRE_AGORA_SDK", str(as_installed(tmp_path / "sdk")))
-    made = AgentSetup(Config(agora_app_id=APP, agora_app_certificate=CERTIFICATE))
+    made = AgentSetup(Config(agora_app_id=APP, agora_app_certificate=CERTIFICATE, llm_url="http://l"))
     for transport in ("agora", None):
         made.prepare(one := agent(transport=transport))
         assert isinstance(made.channel(one), Agora)
@@ -168,7 +234,7 @@ def test_what_is_sent_of_a_face(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         ("motion", "video", None, "video", "video"),
         ("video", "both", ["head"], "both", "both"),
     ):
-        made = AgentSetup(Config(agora_app_id=APP, egress=setting), lambda owner: Rooms())  # type: ignore[arg-type]
+        made = AgentSetup(Config(agora_app_id=APP, egress=setting, llm_url="http://l"), lambda owner: Rooms())  # type: ignore[arg-type]
         sent = []
         for transport in ("room", "agora"):
             made.prepare(one := agent(avatar="kit", transport=transport, egress=asked, motion_sets=sets))

@@ -92,6 +92,9 @@ async def test_the_first_server_with_a_model_is_taken() -> None:
         assert wanted is not None and wanted.model == "phi4"
         with pytest.raises(InvalidArgument, match=r"'none of them'.* have bge-m3, llama3.2, phi4, x\. Name one"):
             await settle_llm(Config(llm_model="none of them"), ports=ports)
+        default = Config().llm_model  # somebody may name that, who then gets no other
+        with pytest.raises(InvalidArgument, match=f"'{default}'.* have bge-m3, llama3.2"):
+            await settle_llm(Config(), ports=ports, named=default)
         assert await find("none of them", [CLOSED], HERE) is None
         settled, what = await settle_llm(Config(), ports=ports)
         assert what == found and (settled.llm_url, settled.llm_model) == (found.url, "llama3.2")

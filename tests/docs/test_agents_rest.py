@@ -27,7 +27,7 @@ def same(shown: Any, real: Any) -> bool:
         return isinstance(real, dict) and shown.keys() == real.keys() and all(same(shown[k], real[k]) for k in shown)
     if isinstance(shown, list):
         return isinstance(real, list) and len(shown) == len(real) and all(map(same, shown, real))
-    if shown == "..." or shown == 0:
+    if shown == "..." or (shown == 0 and shown is not False):
         return isinstance(real, type(shown)) and bool(real)
     return bool(shown == real)
 

@@ -63,6 +63,11 @@ async def test_join_to_leave(service: Service, version: Any, say: object) -> Non
         )
         joined = await agents.join(config)
         assert [member.user for member in service.rooms.list()["lobby"]] == ["7"]
+        place = f"/api/conversational-ai-agent/{version}/projects/app/agents/{joined.agent_id}"
+        async with httpx.AsyncClient(base_url=service.http_url, auth=("anybody", KEY), trust_env=False) as client:
+            reply = (await client.get(place)).json()
+        used = reply["services"]
+        assert used["turns"] == {"name": "silence"} and used["voice"]["name"] and "ears" not in used  # it echoes
         with pytest.raises(AgentConflict):
             await agents.join(config)
         if version == "v2":
@@ -72,7 +77,7 @@ async def test_join_to_leave(service: Service, version: Any, say: object) -> Non
             (said,) = await agents.history(joined.agent_id)
             assert (said["role"], said["content"]) == ("assistant", "Hello.")
             (turn,) = await agents.turns(joined.agent_id)
-            assert (turn["start_reason"], turn["end_reason"]) == ("speak", "finished")
+            assert (turn["start"]["type"], turn["end"]["type"]) == ("api_speak", "ok")
             await agents.interrupt(joined.agent_id)
             await agents.update(joined.agent_id, {"turn_detection": {"threshold": 0.5}, "tts": {"voice_id": "x"}})
         else:

@@ -150,7 +150,7 @@ def test_init_with_a_session_id_that_is_none(session_id: Any) -> None:
     ("changes", "text"),
     [
         ({"avatar_id": None}, "Missing required field: avatar_id"),
-        ({"quality": None, "uid": None}, "Missing required field(s): quality, agora_settings.uid"),
+        ({"channel": None, "uid": None}, "Missing required field(s): agora_settings.channel, agora_settings.uid"),
         ({"quality": "best"}, 'Invalid value for quality: "best"; allowed: one of low, medium, high'),
     ],
 )

@@ -28,8 +28,8 @@ def test_a_good_request() -> None:
     assert m.parse_start(body).width is None
 
 
-REQUIRED = ["avatar_id", "quality", "version", "video_encoding", "agora_settings"]
-AGORA = ["app_id", "channel", "uid", "enable_string_uid"]
+REQUIRED = ["avatar_id", "agora_settings"]
+AGORA = ["app_id", "channel", "uid"]
 
 
 @pytest.mark.parametrize("name", REQUIRED)
@@ -66,8 +66,65 @@ def test_many_missing_fields() -> None:
         m.parse_start({})
     assert str(caught.value) == "Missing required field(s): " + ", ".join(REQUIRED)
     with pytest.raises(InvalidArgument) as caught:
-        m.parse_start(start_body(quality=None, uid=None))
-    assert str(caught.value) == "Missing required field(s): quality, agora_settings.uid"
+        m.parse_start(start_body(avatar_id=None, uid=None))
+    assert str(caught.value) == "Missing required field(s): avatar_id, agora_settings.uid"
+
+
+@pytest.mark.parametrize("absent", [True, False], ids=["absent", "null"])
+def test_what_the_engines_configuration_has_no_field_for_gets_a_default(absent: bool) -> None:
+    names = ("quality", "version", "video_encoding")
+    body = start_body(**dict.fromkeys(names), enable_string_uid=None)  # absent
+    if not absent:
+        body |= dict.fromkeys(names)
+        body["agora_settings"]["enable_string_uid"] = None
+    request = m.parse_start(body)
+    assert (request.quality, request.version, request.video_encoding) == ("high", "v1", "H264")
+    assert request.agora_settings.enable_string_uid is False
+    sent = json.loads(m.encode(request))  # what our own clients send to others' providers has all of it
+    assert sent["quality"] == "high" and sent["agora_settings"]["enable_string_uid"] is False
+
+
+@pytest.mark.parametrize(
+    ("asked", "size"),
+    [
+        ({"video_width": 800, "video_height": 600}, (800, 600)),
+        ({"video_width": 800, "width": 800}, (800, 360)),
+        ({"aspect_ratio": "16:9"}, (640, 360)),
+        ({"aspect_ratio": "9:16"}, (360, 640)),
+        ({"aspect_ratio": "1:1"}, (480, 480)),
+        ({"aspect_ratio": "4:3"}, (554, 416)),
+        ({"aspect_ratio": "9:16", "width": 180}, (180, 320)),
+        ({"aspect_ratio": "9:16", "video_height": 640}, (360, 640)),
+        ({"aspect_ratio": "16:9", "width": 1280, "height": 720}, (1280, 720)),
+    ],
+)
+def test_other_words_for_the_size(asked: dict[str, Any], size: tuple[int, int]) -> None:
+    granted = m.grant(m.parse_start(start_body(quality="medium", **asked)))
+    assert (granted.width, granted.height) == size
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"video_width": 800, "width": 640}, "video_width is 800, and width is 640"),
+        ({"video_width": 801}, "Invalid value for video_width: 801; allowed: an even integer 16..1920"),
+        ({"aspect_ratio": "wide"}, 'Invalid value for aspect_ratio: "wide"; allowed: "1:4" to "4:1", as "9:16"'),
+        ({"aspect_ratio": 1.5}, "Invalid value for aspect_ratio: 1.5"),
+        ({"aspect_ratio": "9:1"}, 'Invalid value for aspect_ratio: "9:1"'),
+        ({"aspect_ratio": "0:1"}, 'Invalid value for aspect_ratio: "0:1"'),
+        (
+            {"aspect_ratio": "9:16", "width": 1280, "height": 720},
+            "aspect_ratio is 9:16, and width x height is 1280x720",
+        ),
+        ({"aspect_ratio": "1:2", "width": 1920}, "Invalid value for height: 3840"),
+        ({"aspect_ratio": "1:1", "width": "x"}, 'Invalid value for width: "x"'),
+        ({"area": "MARS"}, 'Invalid value for area: "MARS"'),
+    ],
+)
+def test_sizes_and_areas_that_are_none(asked: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        m.parse_start(start_body(**asked))
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(

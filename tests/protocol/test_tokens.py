@@ -22,6 +22,7 @@ from lipwire.protocol import tokens as t
 from lipwire.protocol.access import Access
 
 oracle = importlib.import_module("agoraiotools.AccessToken2")
+apaas = importlib.import_module("agoraiotools.apaas_token_builder")
 
 APP = "970ca35de60c44645bbae8a215061b33"
 CERT = "5cfd2fd1755d40ecb72977518be15d3b"
@@ -245,10 +246,66 @@ def test_malformed_tokens() -> None:
     data = zlib.decompress(base64.b64decode(token[3:]))
     bad = ["", "006abc", "007", "007!", "007é", token[:-4], token + "A", token[:3] + " " + token[3:], pack(b"")]
     bad += [pack(data[:n]) for n in range(len(data))]
-    bad += [pack(data + b"\0"), pack(b"\0" * 10_000_000), pack(data.replace(b"\1\0\4\0", b"\3\0\4\0"))]
+    bad += [pack(data + b"\0"), pack(b"\0" * 10_000_000), pack(data.replace(b"\1\0\4\0", b"\13\0\4\0"))]
     for text in bad:
         with pytest.raises(t.TokenError):
             t.parse_token(text)
+
+
+EVERY = [
+    t.Service(type=t.RTC, privileges={t.JOIN: 0, t.PUBLISH_AUDIO: 9}, strings=("room", "7")),
+    t.Service(type=t.RTM, privileges={t.LOGIN: 9}, strings=("bob",)),
+    t.Service(type=t.STREAMING, privileges={1: 9}, strings=("room", "7")),
+    t.Service(type=t.FPA, privileges={t.LOGIN: 9}),
+    t.Service(type=t.CHAT, privileges={1: 9}, strings=("bob",)),
+    t.Service(type=t.FCDN, privileges={2: 9}, strings=("room", "")),
+    t.Service(type=t.APAAS, privileges={1: 9}, strings=("room", "bob"), tail=b"\1\0"),
+    t.Service(
+        type=t.RTM2, privileges={t.LOGIN: 9}, strings=("bob",), tail=bytes.fromhex("0100 0000 0100 0100 0100 0200 6162")
+    ),
+    t.Service(type=t.CONVO_AI),
+    t.Service(type=t.STT),
+]
+"""One of each: APaaS with a role, RTM 2 with the right to write into the message channel "ab"."""
+
+
+def signed(services: list[t.Service]) -> str:
+    return t.AccessToken(app_id=APP, issue_ts=NOW, expire=600, salt=SALT, services=services).build(CERT)
+
+
+@pytest.mark.parametrize(
+    "some", [EVERY, *([service] for service in EVERY)], ids=lambda some: f"{len(some)}-{some[0].type}"
+)
+def test_every_service_is_read_and_written_byte_for_byte(some: list[t.Service]) -> None:
+    token = signed(some)
+    parsed = t.verify_token(token, CERT, now=NOW, app_id=APP)
+    assert parsed.services == some
+    assert t.AccessToken(app_id=APP, issue_ts=NOW, expire=600, salt=SALT, services=parsed.services).build(CERT) == token
+    data = zlib.decompress(base64.b64decode(token[3:]))
+    for n in range(len(data)):
+        with pytest.raises(t.TokenError):
+            t.parse_token(pack(data[:n]))
+
+
+def test_what_service_a_token_is_for_is_told() -> None:
+    lines = t.explain_token(signed(EVERY), now=NOW)
+    for words in (
+        "RTC        channel 'room', user '7'",
+        "FCDN       channel 'room', any user",
+        "APaaS      user 'room', user 'bob'",
+        "RTM 2      user 'bob'",
+        "ConvoAI",
+        "STT",
+    ):
+        assert words in lines
+    assert "  may play, for 9 s after it was issued" in lines
+
+
+def test_the_education_tokens_of_the_oracle_are_read() -> None:
+    token = apaas.ApaasTokenBuilder.build_room_user_token(APP, CERT, "room", "bob", 2, 600)
+    service = t.verify_token(token, CERT, now=time.time(), app_id=APP).service(t.APAAS)
+    assert service is not None
+    assert (service.strings, service.tail) == (("room", "bob"), b"\2\0")
 
 
 @given(st.text() | st.binary(max_size=120).map(pack) | st.binary().map(lambda b: "007" + base64.b64encode(b).decode()))

@@ -17,6 +17,7 @@ from lipwire.channel.room.room import Rooms
 from lipwire.motion.head import head_glb
 from lipwire.servers.client import FOLDER, client_files
 from lipwire.servers.rooms import PageConfig, create_rooms
+from support import agora_toolkit
 from support.machine import require
 from support.npm import package
 from support.paths import ROOT
@@ -58,6 +59,7 @@ def test_a_program_in_typescript_is_checked_against_the_types(tmp_path: Path) ->
     (tmp_path / "types.ts").write_text((JS / "test" / "types.ts").read_text())
     (tmp_path / "node_modules").mkdir()
     (tmp_path / "node_modules" / "lipwire-client").symlink_to(JS)
+    (tmp_path / "node_modules" / agora_toolkit.NAME).symlink_to(package(agora_toolkit.NAME, agora_toolkit.VERSION))
     options = [
         "--noEmit",
         "--strict",

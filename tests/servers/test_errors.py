@@ -13,6 +13,7 @@ from lipwire.agents import errors as e
 from lipwire.agents.rest.wire import STATUS, error_of
 from lipwire.channel.room.room import RoomError
 from lipwire.errors import BadState, BufferFull, InvalidArgument, LipwireError, NoCapacity
+from lipwire.protocol.agent_bodies import Fault
 from lipwire.provider.sessions import ProviderError
 from lipwire.servers import errors as s
 
@@ -24,7 +25,15 @@ class Asked:
     scope = MappingProxyType({"path": "/somewhere", "root_path": ""})
 
 
-REQUEST = cast(s.AnyRequest, Asked())
+def asked(path: str, root: str = "") -> s.AnyRequest:
+    request = Asked()
+    request.scope = MappingProxyType({"path": path, "root_path": root})
+    return cast(s.AnyRequest, request)
+
+
+REQUEST, OLDER = asked("/somewhere"), asked("/api/conversational-ai-agent/v1/projects/x/join")
+
+json = msgspec.to_builtins
 
 CASES: list[tuple[Exception, int, int]] = [
     # what was raised, status in the bodies of C and D, status in those of A, the viewer and rooms
@@ -50,8 +59,12 @@ def test_plain_errors(raised: Exception, control: int, provider: int) -> None:
 
 @pytest.mark.parametrize("kind", STATUS)
 def test_errors_about_agents(kind: type[e.AgentError]) -> None:
+    reply = s.on_control_exception(OLDER, kind("why"))
+    status = 403 if kind is e.AgentUnauthorized else STATUS[kind]
+    assert (reply.status_code, reply.content.detail, reply.content.reason) == (status, "why", kind.code)
     reply = s.on_control_exception(REQUEST, kind("why"))
-    assert (reply.status_code, reply.content.detail, reply.content.reason) == (STATUS[kind], "why", kind.code)
+    assert (reply.status_code, reply.content.detail) == (STATUS[kind], "why")
+    assert ("WWW-Authenticate" in reply.headers) == (STATUS[kind] == 401)
     page = s.agent_refused(kind("why"))
     assert (page.status_code, page.content["message"], page.content["code"]) == (STATUS[kind], "why", kind.code)
     assert type(error_of(STATUS[kind], "why")) is kind
@@ -78,7 +91,8 @@ def test_when_to_try_again() -> None:
 def test_the_frameworks_own(status: int, code: str) -> None:
     exc = HTTPException(status_code=status)
     assert s.on_exception(REQUEST, exc).content.code == code
-    assert s.on_control_exception(REQUEST, exc).status_code == 404
+    reply = s.on_control_exception(REQUEST, exc)
+    assert (reply.status_code, reply.content.reason) == (status, "NotImplemented")
     large: Any = HTTPException(status_code=413)
     assert s.on_control_exception(REQUEST, large).content.reason == "BodyTooLarge"
 
@@ -91,7 +105,7 @@ def test_a_fault_of_ours_tells_nothing(caplog: pytest.LogCaptureFixture) -> None
 
 
 @pytest.mark.parametrize(
-    ("root", "path", "asked"),
+    ("root", "path", "named"),
     [
         ("", "/nope", "/nope"),
         ("/avatar", "/nope", "/avatar/nope"),  # a host that takes the prefix away
@@ -101,9 +115,59 @@ def test_a_fault_of_ours_tells_nothing(caplog: pytest.LogCaptureFixture) -> None
         ("/avatar", "/avatars", "/avatar/avatars"),
     ],
 )
-def test_a_prefix_is_named_once(root: str, path: str, asked: str) -> None:
-    request = Asked()
-    request.scope = MappingProxyType({"path": path, "root_path": root})
+def test_a_prefix_is_named_once(root: str, path: str, named: str) -> None:
+    request = asked(path, root)
     exc = HTTPException(status_code=404)
-    assert s.on_exception(cast(s.AnyRequest, request), exc).content.message == f"Endpoint not found: POST {asked}"
-    assert str(s.as_agent_error(cast(s.AnyRequest, request), exc)) == f"there is no POST {asked}"
+    assert s.on_exception(request, exc).content.message == f"Endpoint not found: POST {named}"
+    assert str(s.as_agent_error(request, exc)) == f"there is no POST {named}"
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "version"),
+    [
+        ("", "/api/conversational-ai-agent/v1/projects/x", "v1"),
+        ("", "/cn/api/conversational-ai-agent/v2", "v2"),
+        ("", "/api/conversational-ai-agent", ""),
+        ("", "/api/conversational-ai-agent/projects/x", ""),
+        ("/avatar", "/avatar/api/conversational-ai-agent/v2/x", "v2"),
+        ("/avatar", "/api/conversational-ai-agent/v2/x", "v2"),
+        ("", "/api/conversational-ai-agents/v2/x", None),
+        ("", "/avatar/api/conversational-ai-agent/v2/x", None),
+        ("", "/somewhere", None),
+    ],
+)
+def test_below_the_base_of_agents_even_what_is_not_there_is_said_in_its_words(
+    root: str, path: str, version: str | None
+) -> None:
+    request = asked(path, root)
+    assert s.control_version(request) == version
+    reply = s.on_exception(request, HTTPException(status_code=404))
+    assert (reply.status_code, hasattr(reply.content, "reason")) == (404, version is not None)
+
+
+def test_the_reasons_of_today() -> None:
+    missing = e.InvalidAgentRequest.because([Fault("a", "must be", "invalid"), Fault("b", "is required", "missing")])
+    wrong = e.InvalidAgentRequest.because([Fault("a", "must be")])
+    for raised, older, today in (
+        (missing, "InvalidRequest", "MissingRequiredField"),
+        (wrong, "InvalidRequest", "InvalidFieldValue"),
+        (InvalidArgument("x"), "InvalidRequest", "InvalidFieldValue"),
+        (ProviderError("INVALID_JSON", "x"), "InvalidRequest", "InvalidRequestBody"),
+        (ProviderError("UNSUPPORTED_MEDIA_TYPE", "x"), "UnsupportedMediaType", "UnsupportedMediaType"),
+        (e.AgentTimeout("x"), "Timeout", "TaskOperationTimeout"),
+        (e.AgentLimit("x"), "ResourceQuotaLimitExceeded", "ResourceQuotaLimitExceeded"),
+        (e.AgentTimeout("x", reason="Mine"), "Mine", "Mine"),
+    ):
+        assert s.on_control_exception(OLDER, raised).content.reason == older
+        assert s.on_control_exception(REQUEST, raised).content.reason == today
+
+
+def test_a_conflict_names_the_agent_that_is_in_the_way() -> None:
+    exc = e.AgentConflict.with_agent("a1", "the name is in use")
+    assert json(s.on_control_exception(REQUEST, exc).content) == {
+        "detail": "the name is in use",
+        "reason": "TaskConflict",
+        "agent_id": "a1",
+    }
+    assert "agent_id" not in json(s.on_control_exception(OLDER, exc).content)
+    assert "agent_id" not in json(s.on_control_exception(REQUEST, e.AgentConflict("x")).content)

@@ -325,7 +325,7 @@ async def test_the_api_describes_itself(site: Site) -> None:
     schema = (await site.client.get("/schema/openapi.json")).json()
     start = schema["paths"]["/session/start"]["post"]
     body = start["requestBody"]["content"]["application/json"]["schema"]
-    assert set(body["required"]) == {"avatar_id", "quality", "version", "video_encoding", "agora_settings"}
+    assert set(body["required"]) == {"avatar_id", "agora_settings"}
     assert "token" in body["properties"]["agora_settings"]["properties"]
     assert set(start["responses"]) == {*["200", "400", "401", "403", "409", "413", "415", "421", "429", "500", "503"]}
     assert "delete" in schema["paths"]["/session/stop"]

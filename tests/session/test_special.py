@@ -122,6 +122,27 @@ async def test_what_is_not_known_is_logged(content: Any, message: str, caplog: p
     assert message in caplog.text
 
 
+@pytest.mark.parametrize(("action", "does"), [("wave", {"gesture": "wave"}), ("happy", {"emotion": "happy"})])
+async def test_actions_as_clients_of_other_avatars_send_them(
+    action: str, does: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with lipwire.Session(Last(), width=64, height=36) as session:
+        cues: list[Any] = []
+        monkeypatch.setattr(session, "_cue", lambda kind, name, sample: cues.append(name))
+        session.special({"type": "action", "action": action})
+        session.special(does)
+        assert cues == [action, action]
+
+
+async def test_actions_that_are_not_ours_go_to_the_application() -> None:
+    told: list[dict[Any, Any]] = []
+    session = lipwire.Session(lipwire.publish.Null(), width=64, height=36, on_special=told.append)
+    async with session:
+        session.special({"type": "action", "action": "jump"})
+        session.special({"type": "action", "action": ["wave"]})
+    assert told == [{"type": "action", "action": "jump"}, {"type": "action", "action": ["wave"]}]
+
+
 async def test_it_needs_a_running_session() -> None:
     session = lipwire.Session(Last(), width=64, height=36)
     with pytest.raises(BadState):

@@ -191,10 +191,12 @@ class Puppet:
     def hear(self, pcm: bytes, user: str) -> None:
         self.frames.append(pcm)
 
-    def see(self, user: str, jpeg: bytes) -> None:
-        self.calls.append(("see", user, jpeg))
+    def see(self, user: str, jpeg: bytes, *, sent: bool = False) -> None:
+        self.calls.append(("sent" if sent else "see", user, jpeg))
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
+    def tell(
+        self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True, metadata: Any = None
+    ) -> None:
         self.calls.append(("tell", text, role))
 
     def respond(self, instructions: str | None = None) -> None:

@@ -19,7 +19,21 @@ KEY = "the api key"
 APP, CERTIFICATE = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 
 
+C1 = f"/api/conversational-ai-agent/v1/projects/{APP}"
+C2 = f"/api/conversational-ai-agent/v2/projects/{APP}"
+"""Where v1 and v2 are."""
+
+
 Response = tuple[int, Any]
+
+
+def is_refused(reply: Response, status: int, reason: str, *words: str, **more: Any) -> None:
+    """Checks an answer of C's: these words in its detail, and these members besides."""
+    code, body = reply
+    assert (code, body.get("reason")) == (status, reason), body
+    assert {name: value for name, value in body.items() if name not in ("detail", "reason")} == more
+    for word in words:
+        assert word in body["detail"]
 
 
 def basic(key: str, name: str = "anybody") -> dict[str, str]:

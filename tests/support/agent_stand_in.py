@@ -6,6 +6,7 @@ It has the interface of `lipwire.agents.agent.Agent`, as far as `AgentManager` u
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from fractions import Fraction
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from lipwire.agents.brains.base import Brain
 from lipwire.agents.config import AgentConfig
 from lipwire.agents.manager import AgentManager
+from lipwire.agents.turns import StartReason, Turns
 from lipwire.agents.update import apply
 from lipwire.channel.base import Channel, ChannelEvent
 from lipwire.errors import LipwireError
@@ -65,8 +67,8 @@ class Silent:
     async def open(self, emit: Callable[[Any], None]) -> None: ...
     async def close(self) -> None: ...
     def hear(self, pcm: bytes, user: str) -> None: ...
-    def see(self, user: str, jpeg: bytes) -> None: ...
-    def tell(self, text: str, role: str = "user", *, respond: bool = True) -> None: ...
+    def see(self, user: str, jpeg: bytes, *, sent: bool = False) -> None: ...
+    def tell(self, text: str, role: str = "user", *, respond: bool = True, metadata: Any = None) -> None: ...
     def respond(self, instructions: str | None = None) -> None: ...
     def speak(self, text: str) -> str:
         return ""
@@ -88,6 +90,7 @@ class StandIn:
         self.state, self.paused = "idle", False
         self.done: list[tuple[Any, ...]] = []
         self.said: list[dict[str, Any]] = []
+        self.kept = Turns()
 
     @property
     def finished(self) -> Awaitable[str]:
@@ -116,6 +119,7 @@ class StandIn:
     def speak(self, text: str, priority: str = "INTERRUPT", interruptable: bool = True) -> None:
         self.done.append(("speak", text, priority, interruptable))
         self.said.append({"role": "assistant", "content": text})
+        self._turn("speak")
         if self.on_event is not None:
             self.on_event(text)
 
@@ -125,6 +129,19 @@ class StandIn:
     def tell(self, text: str, role: str = "user") -> None:
         self.done.append(("tell", text, role))
         self.said.append({"role": role, "content": text})
+        self._turn("text")
+
+    def think(self, text: str, **how: Any) -> None:
+        self.done.append(("think", text, how))
+        self.said.append({"role": "user", "content": text})
+        self._turn("think")
+
+    def _turn(self, reason: StartReason) -> None:
+        """One that is over at once."""
+        self.kept.began_at = round(time.time() * 1000)
+        turn = self.kept.begin(reason, 0)
+        turn.played_ms = 1.0
+        self.kept.end(turn, "finished", 1)
 
     def respond(self, instructions: str | None = None) -> None:
         self.done.append(("respond", instructions))
@@ -139,8 +156,11 @@ class StandIn:
     def history(self) -> list[dict[str, Any]]:
         return list(self.said)
 
+    def in_use(self) -> dict[str, Any]:
+        return {}
+
     def turns(self) -> list[dict[str, Any]]:
-        return [{"turn_id": n, "start": "text"} for n in range(len(self.said))]
+        return self.kept.as_list()
 
     def stats(self) -> dict[str, Any]:
         return {"state": self.state}

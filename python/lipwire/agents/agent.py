@@ -21,6 +21,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, TypeVar
 
+from msgspec import to_builtins
+
 from .._core import RATE
 from ..channel.base import (
     Channel,
@@ -35,8 +37,11 @@ from ..channel.base import (
     UserLeft,
     as_channel,
 )
-from ..errors import BadState, BufferFull, LipwireError
+from ..errors import BadState, BufferFull, InvalidArgument, LipwireError
+from ..outward import Outward
 from ..protocol import transcript as t
+from ..protocol.agent_actions import OnBusy, OnListening
+from ..protocol.agent_bodies import InUse
 from ..protocol.messages import PlaybackFinished
 from ..publish.live_film import LiveFilm
 from ..publish.tee import Tee
@@ -44,17 +49,21 @@ from ..session.preencoded import Preencoded
 from ..session.session import Session, SessionEvent
 from . import conversation as c
 from .brains.base import Brain, BrainEvent
+from .client_messages import Priority, Upload
 from .config import AgentConfig
-from .conversation import Conversation, Priority
+from .conversation import Conversation
 from .cues import Captions
 from .doubt import Doubting
 from .events import AgentEvent, AgentFailed, Ended
+from .in_use import Part, Serving
+from .pictures import Pictures, Shown
 from .playout import ChannelSink, Playout
 from .replies import Reply
 from .speech import keywords as commands
 from .speech.commands import Command
 from .speech.echo import EchoGuard
 from .speech.whisper_spotter import open_spotter
+from .turn_taking import TurnTaker
 from .update import apply, check
 from .video import VideoSampler
 
@@ -109,6 +118,7 @@ class Agent:
         preencoded: as of Session, but that "on" has nobody wait: an encoder does its work until the video is there.
         film: records it: what the channel hears and sees of the agent, not of others. What both say is written beside
             it, as WebVTT, where `config.film` names it.
+        outward: where the URLs of pictures that users send may lead; None = none are fetched.
     """
 
     def __init__(
@@ -121,6 +131,7 @@ class Agent:
         spotter: commands.Spotter | None = None,
         preencoded: Preencoded = "auto",
         film: LiveFilm | None = None,
+        outward: Outward | None = None,
     ) -> None:
         self.config = config
         self.film = film
@@ -151,6 +162,7 @@ class Agent:
         self._playout = Playout(self.session, self.conversation.over)
         self._spotter = spotter
         self._video = VideoSampler(brain.see)
+        self._pictures = Pictures(outward, self._picture, self._no_picture)
         self._queue = EventQueue(self._take_events)
         self._settling = False
         self._life: Literal["new", "running", "ended"] = "new"
@@ -257,7 +269,7 @@ class Agent:
     async def _close_parts(self) -> None:
         self._channel.on_event = None
         self._queue.close()
-        parts: list[Any] = [self.brain, self.session, self.film, self._spotter, self._captions]
+        parts: list[Any] = [self._pictures, self.brain, self.session, self.film, self._spotter, self._captions]
         for close in [part.close for part in parts if part is not None]:
             try:
                 await close()
@@ -300,6 +312,38 @@ class Agent:
         self._check_running()
         return self._done(self._now().tell(text, role, user=user))
 
+    def think(
+        self,
+        text: str,
+        *,
+        listening: OnListening = "interrupt",
+        thinking: OnBusy = "interrupt",
+        speaking: OnBusy = "ignore",
+        interruptable: bool = True,
+        metadata: dict[str, str] | None = None,
+    ) -> Reply | None:
+        """A text goes in as if the user had said it. Returns the answer, which is yet to begin; None where what the
+        agent does now has it ignored.
+
+        Args:
+            listening, thinking, speaking: what is done with it while the agent does that.
+            interruptable: whether the user may interrupt the answer by speaking.
+
+        Raises:
+            InvalidArgument: no text, more than 16384 characters, or an action that there is not. BadState: not running,
+            or paused. LipwireError: the brain cannot answer it.
+        """
+        self._check_running()
+        action = {"thinking": thinking, "speaking": speaking}.get(self.state, listening)
+        if action == "ignore":
+            self.conversation.check_not_paused()
+            return None
+        if action != "interrupt":
+            raise InvalidArgument(f"the action while the agent is {self.state} must be interrupt or ignore")
+        reply = self._now().tell(text)
+        reply.interruptable = interruptable
+        return self._done(reply)
+
     def respond(self, instructions: str | None = None) -> Reply:
         """Answers now, by these instructions where given. Returns the answer, which is yet to begin.
 
@@ -315,6 +359,22 @@ class Agent:
         self.conversation.check_not_paused()
         self.brain.commit()
         self._settle()
+
+    def manual_start(self, user: str) -> str | None:
+        """A client says that this user's speech begins (`turn_detection.start_of_speech` "manual"). Returns None, or
+        why that cannot be, for people. Raises BadState: not running."""
+        self._check_running()
+        why = self._now().manual_start(user)
+        self._settle()
+        return why
+
+    def manual_end(self, user: str) -> str | None:
+        """A client says that this user's speech is over (`turn_detection.end_of_speech` "manual"). Returns None, or why
+        that cannot be, for people. Raises BadState: not running."""
+        self._check_running()
+        why = self._now().manual_end(user)
+        self._settle()
+        return why
 
     def tool_result(self, call_id: str, output: str) -> None:
         """What a function of the client's has returned. Raises InvalidArgument: no such call waits."""
@@ -385,16 +445,22 @@ class Agent:
         return self.conversation.users
 
     def history(self) -> list[dict[str, Any]]:
-        """What was said: `{role, content, turn_id, timestamp}`, the newest 200. Of the agent only what was heard."""
+        """What was said: `{role, content, turn_id, timestamp, speech_start_ms, speech_end_ms}`, the newest 200. Of the
+        agent only what was heard."""
         return self.conversation.history.as_list()
 
     def turns(self) -> list[dict[str, Any]]:
         """The newest 200 turns, with reasons, `e2e_latency_ms` and its `segments` (turns.py)."""
         return self.conversation.turns.as_list()
 
+    def in_use(self) -> dict[Part, InUse]:
+        """What it hears, speaks and tells turns with, and in whose place; nothing where its brain does not say."""
+        return self.brain.in_use() if isinstance(self.brain, Serving) else {}
+
     def stats(self) -> dict[str, Any]:
         """Live figures, JSON-able."""
         return self.conversation.stats() | {
+            "services": to_builtins(self.in_use()),
             "sound_lost": self._playout.lost,
             "session": self.session.stats() if self.session.performer is not None else None,
             "film": None if self.film is None else self.film.stats(),
@@ -470,6 +536,18 @@ class Agent:
         self._settle()
         if reply is not None and reply.error is not None:
             self.conversation.message_refused(reply.error)
+            self._settle()
+
+    def _picture(self, user: str, upload: Upload, picture: Shown) -> None:
+        if self._life == "running":
+            self.brain.see(user, picture.jpeg, sent=True)
+            self._now().picture_taken(upload, picture.width, picture.height, picture.size)
+            self._settle()
+
+    def _no_picture(self, upload: Upload, exc: LipwireError) -> None:
+        if self._life == "running":
+            self._now().picture_refused(upload.uuid, exc.code, str(exc))
+            self._settle()
 
     # --------------------------------------------------------------------------------------------- what is to be done
 
@@ -530,6 +608,14 @@ class Agent:
             case c.Doubted(on):
                 if isinstance(self.brain, Doubting):
                     self.brain.doubt(on)
+            case c.Floor(state):
+                if isinstance(self.brain, TurnTaker):
+                    self.brain.agent_is(state)
+            case c.Begin(user):
+                if isinstance(self.brain, TurnTaker):
+                    self.brain.begin(user)
+            case c.Commit():
+                self.brain.commit()
             case c.Look(state):
                 if self.session.width:
                     self.session.special({"state": state})
@@ -537,6 +623,8 @@ class Agent:
                 if self.session.width:
                     shown = {"emotion": feeling.mood, "gesture": feeling.gesture}
                     self.session.special({name: value for name, value in shown.items() if value is not None})
+            case c.TakePicture(user, upload):
+                self._pictures.take(user, upload)
             case c.Spot(pcm, wanted):
                 if self._spotter is not None:
                     self._spotter.hear(pcm, wanted, self._command)

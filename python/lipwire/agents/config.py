@@ -38,11 +38,16 @@ TranscriptFormat = Literal["v2", "v0.3", "off"]
 """Which objects carry what is said (protocol.transcript); "off": the agent sends no data messages."""
 
 
+MAX_TURN_MS = 60_000
+"""A turn that has not ended by then is ended: what is kept of one is bounded, and a crowd cannot hold the floor. The
+next begins after a pause."""
+
+
 class TurnDetection(Struct, kw_only=True):
     """When a user's turn begins and ends."""
 
     enabled: bool = True
-    """False: a turn ends only by `commit`."""
+    """False: a turn ends only by `commit`, as with `end_of_speech` "manual"."""
     threshold: float = 0.3
     """0..1: how probable speech must be for a frame to count as voiced, once a turn runs."""
     interrupt_threshold: float = 0.8
@@ -50,11 +55,11 @@ class TurnDetection(Struct, kw_only=True):
     prefix_padding_ms: int = 300
     """0..5000: sound before the first voiced frame that belongs to the turn."""
     silence_duration_ms: int | None = None
-    """0..10000: silence that ends a turn, whatever was said in it. None = it is judged whether the user has finished
-    (`speech.turn_detector`): what is whole ends after some 200 ms, what is not after `max_wait_ms`, and what nobody can
-    judge after 500."""
+    """0..10000: silence that ends a turn, whatever was said in it; of "semantic", one that is whole. None = with
+    "auto" it is judged whether the user has finished (`speech.turn_detector`): what is whole ends after some 200 ms,
+    what is not after `max_wait_ms`, and what nobody can judge after 500. With "vad" 640, with "semantic" 320."""
     max_wait_ms: int = 1800
-    """500..10000: silence that ends a turn which is not whole: a hesitation is waited for."""
+    """500..10000: silence that ends a turn which is not whole: a hesitation is waited for. -1 = none does."""
     resume_false_interruption: bool = True
     """Whether the agent goes on where it stopped, after a sound of the user's in which there were no words. False: any
     sound that is taken for speech ends what is being said."""
@@ -70,21 +75,47 @@ class TurnDetection(Struct, kw_only=True):
     """Manual: a user is heard only between the client's words that speech begins and ends."""
     end_of_speech: EndOfSpeech = "auto"
     pause_state: bool = True
-    """Whether "hold on" is waited for, by the judgement of what was said."""
+    """Whether a turn that ends with "hold on" (`speech.pauses`) is answered only together with what follows it; with
+    `end_of_speech` "semantic"."""
     interrupt_duration_ms: int | None = None
     """120..1200: voice this long begins a turn while the agent is silent; None = as `interrupt_threshold` has it."""
     speaking_interrupt_duration_ms: int | None = None
-    """120..1200: the same while the agent speaks."""
+    """The same while the agent speaks."""
+
+    @property
+    def ends_by_itself(self) -> bool:
+        """Whether silence ends a turn, or what was said; else only the client does."""
+        return self.enabled and self.end_of_speech != "manual"
+
+    @property
+    def judged(self) -> bool:
+        """Whether what was said says when a turn ends, and not its silence alone."""
+        judged = self.end_of_speech == "semantic" or (self.end_of_speech == "auto" and self.silence_duration_ms is None)
+        return judged and self.enabled
 
     @property
     def plain_ms(self) -> int:
         """Silence that ends a turn where nothing judges what was said in it."""
-        return 500 if self.silence_duration_ms is None else self.silence_duration_ms
+        if self.silence_duration_ms is not None and self.end_of_speech != "semantic":
+            return self.silence_duration_ms
+        return 640 if self.end_of_speech in ("vad", "semantic") else 500
+
+    @property
+    def whole_ms(self) -> int:
+        """Silence that ends a turn which is whole."""
+        if self.end_of_speech == "semantic":
+            return 320 if self.silence_duration_ms is None else self.silence_duration_ms
+        return 200
+
+    @property
+    def wait_ms(self) -> int:
+        """Silence that ends a turn which is not whole."""
+        return MAX_TURN_MS if self.max_wait_ms < 0 else self.max_wait_ms
 
     @property
     def longest_ms(self) -> int:
         """Silence after which no turn goes on."""
-        return max(self.plain_ms, self.max_wait_ms if self.silence_duration_ms is None else 0)
+        return max(self.plain_ms, self.whole_ms, self.wait_ms) if self.judged else self.plain_ms
 
 
 class Llm(Struct, kw_only=True):
@@ -144,6 +175,8 @@ class AgentConfig(Struct, kw_only=True):
 
     name: str
     channel: str
+    agent_id: str = ""
+    """What `AgentManager` calls it. No request says this."""
     owner: str = OPERATOR
     """Whose it is: no other owner of API keys finds it, and its name and its room are among this one's alone. No
     request says this."""
@@ -162,6 +195,8 @@ class AgentConfig(Struct, kw_only=True):
     """Of text to speech, or of OpenAI Realtime; "" = that of its face (`agents.voices`)."""
     spare_voice: str = ""
     """espeak-ng's, which speaks where `voice` fails that nobody asked for (`agents.voices`)."""
+    missing_voice: str = ""
+    """Where `voice` speaks in place of its face's own: "NAME: why that does not" (`agents.voices`)."""
     stt_headers: dict[str, str] = field(default_factory=dict)
     tts_headers: dict[str, str] = field(default_factory=dict)
     """More headers for the server's speech to text and text to speech, where those are services."""

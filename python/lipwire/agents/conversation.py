@@ -24,26 +24,30 @@ import numpy as np
 from msgspec import Struct, structs
 
 from .._core import RATE
-from ..errors import BadState, InvalidArgument, LipwireError
+from ..errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ..protocol import transcript as t
+from . import client_messages as m
+from .beside import Aside, Beside, fate
 from .brains import base as b
-from .config import AgentConfig
-from .doubt import Doubt
-from .events import AgentEvent, AgentFailed, Said, StateChanged, TurnEnded
+from .client_messages import Priority
+from .config import MAX_TURN_MS, AgentConfig
+from .doubt import AT_THE_END, Doubt
+from .events import AgentEvent, AgentFailed, Said, SpeechCut, StateChanged, TurnEnded
 from .face_tags import Feeling
 from .failures import for_users
 from .feelings import Acting
 from .replies import Outcome, Reply
 from .speech.commands import Command, command_in
+from .speech.pauses import asks_for_pause
 from .transcripts import Transcripts
-from .turns import History, StartReason, Turn, Turns
+from .turn_taking import Spoken, why_no_end, why_no_start
+from .turns import Cause, History, StartReason, Transport, Turn, Turns
 
 logger = logging.getLogger("lipwire.agents")
 
-Priority = Literal["INTERRUPT", "APPEND", "IGNORE"]
-
 TICK = 10
 """Blocks of 10 ms between two looks at what time brings."""
+"""To who marks speech that nobody waits to have marked."""
 MAX_SPEAK = 512
 """Bytes of text that `speak` takes (v2)."""
 MAX_TELL = 16_384
@@ -58,6 +62,8 @@ MAX_TOOLS = 32
 """Calls of the client's functions that may wait; more are answered with an error."""
 MAX_REPLIES = 32
 """Replies that may wait to be heard; another one is refused."""
+MAX_LATER = 16
+"""Questions that may wait until the agent is silent."""
 MAX_ITEMS = 64
 """Items of the users' whose turns are remembered."""
 REMEMBERED = 256
@@ -161,6 +167,22 @@ class Doubted(Struct, frozen=True):
     on: bool
 
 
+class Floor(Struct, frozen=True):
+    """The brain learns what the agent does: `TurnTaker.agent_is`."""
+
+    state: t.AgentState
+
+
+class Begin(Struct, frozen=True):
+    """The brain begins a user's turn: `TurnTaker.begin`."""
+
+    user: str
+
+
+class Commit(Struct, frozen=True):
+    """The brain ends the user's turn: `Brain.commit`."""
+
+
 class Send(Struct, frozen=True):
     """The channel carries a message, in these packets."""
 
@@ -197,6 +219,14 @@ class Show(Struct, frozen=True):
     feeling: Feeling
 
 
+class TakePicture(Struct, frozen=True):
+    """A picture that a user has sent is to be fetched and decoded, and shown to the brain. Then `picture_taken` tells
+    the conversation what it is, or `picture_refused` why it is not used."""
+
+    user: str
+    upload: m.Upload
+
+
 class Spot(Struct, frozen=True):
     """10 ms of a user go to the spotter of voice commands, which is to look for this one."""
 
@@ -225,11 +255,15 @@ Action = (
     | Hold
     | Release
     | Doubted
+    | Floor
+    | Begin
+    | Commit
     | Send
     | Emit
     | Caption
     | Look
     | Show
+    | TakePicture
     | Spot
     | Leave
 )
@@ -289,6 +323,10 @@ class Conversation:
         and stays here to take the place of what the brain begins next."""
         self._items: dict[str, Turn] = {}
         """The turns of the user's items, by the brain's ids for them."""
+        self._spoken: Spoken | None = None
+        """The turn whose user speaks."""
+        self._beside = Beside()
+        """What users say into what the agent says, where that does not interrupt it."""
         self._doubt: Doubt | None = None
         """The user speaks into what is being said, and may not mean it."""
         self._settled: Doubt | None = None
@@ -296,6 +334,10 @@ class Conversation:
         self._transcribed = self._textless = False
         """Whether any text of a user's has come: then no text means that nothing was said; and whether the brain has
         answered one without."""
+        self._later: deque[tuple[str, str, bool]] = deque()
+        """Questions, their users, and whether the answer may be interrupted, that wait until the agent is silent."""
+        self._pictures = 0
+        """How many the users have sent."""
         self._tools: dict[str, int] = {}
         """Calls that the client has not answered: the clock at which they are given up."""
         self._acting = Acting()
@@ -311,6 +353,7 @@ class Conversation:
         of none). To be called before what happens is told."""
         self._ns = monotonic_ns
         self.transcripts.wall_ms = wall_ms
+        self.turns.began_at = wall_ms - self._now_ms
         self._playing = playing
 
     @property
@@ -350,7 +393,7 @@ class Conversation:
     def _act(self, heard: Reply | None) -> None:
         """Has the face show what is meant by what is heard."""
         if self.config.feelings is False:
-            shown = self._acting.cut()
+            shown = self._acting.cut(self.clock)
         else:
             shown = self._acting.look(heard, self._playing[1], self.clock, self.config.language)
         for feeling in shown:
@@ -362,9 +405,14 @@ class Conversation:
             if reply.state == "heard" and reply.text and reply not in held:
                 self._transcribe(reply, t.RUNNING, self._played_ms(reply))
         self._look_at_the_doubt()
+        if self._spoken is not None and self._spoken.until is not None and self.clock >= self._spoken.until:
+            self._cut_speech("max_duration")
         for call_id in [name for name, until in self._tools.items() if self.clock >= until]:
             del self._tools[call_id]
             self._do(ToolResult(call_id, json.dumps({"error": "the client has not answered"})))
+        if self._later and not self._busy:
+            text, user, interruptable = self._later.popleft()
+            self._ask_now(text, user, interruptable)
         due = self._due
         if due is not None and due.state == "asked" and self.clock >= due.expected_until:
             self._due = None
@@ -387,30 +435,60 @@ class Conversation:
         if priority == "IGNORE" and self.state in ("speaking", "thinking"):
             return None
         if priority == "INTERRUPT":
-            self._cut(force=True)
+            self._cut(force=True, cause="speak")
         return self._say(text, "speak", interruptable)
 
-    def interrupt(self) -> bool:
-        """Stops what is being said or thought; returns whether there was anything."""
-        cut = self._cut(force=True)
+    def interrupt(self, transport: Transport = "http") -> bool:
+        """Stops what is being said or thought; returns whether there was anything. `transport`: how that was asked."""
+        cut = self._cut(force=True, cause="interrupt", transport=transport)
         if self.turns.open is not None and self._is_due():  # an answer that has not begun will not be said either
             assert self._due is not None
             self._due.state = "refused"
-            self.turns.end(self.turns.open, "interrupted", self._now_ms)
+            self.turns.end(self.turns.open, "interrupted", self._now_ms, "interrupt", transport)
             cut = True
         self._review()
         return cut
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, user: str = "") -> Reply:
+    def tell(
+        self, text: str, role: Literal["user", "system"] = "user", *, user: str = "", interruptable: bool = True
+    ) -> Reply:
         """Takes a message in text, which is answered (`Agent.tell`). Raises InvalidArgument, BadState."""
-        self.check_not_paused()
-        if not text.strip() or len(text) > MAX_TELL:
-            raise InvalidArgument(f"text must have 1..{MAX_TELL} characters, got {len(text)}")
-        turn, reply = self._ask("text", user)
+        self._check_told(text)
+        turn, reply = self._ask("text", user, interruptable)
         turn.user_text = text
         self.history.add(role, text, turn.turn_id, self.transcripts.wall_ms)
         self._do(Tell(reply, text, role))
         return reply
+
+    def ask(
+        self, text: str, user: str, priority: m.WhenBusy = "interrupted", interruptable: bool = True
+    ) -> Reply | None:
+        """Takes a question that was typed. Returns the answer, or None: it waits until the agent and its users are
+        silent, or was dropped, as `priority` has it. Raises InvalidArgument, BadState, BufferFull."""
+        self._check_told(text)
+        if priority == "ignore" and self.state in ("thinking", "speaking"):
+            return None
+        if priority == "append" and self._busy:
+            if len(self._later) >= MAX_LATER:
+                raise BufferFull(f"{MAX_LATER} questions wait already")
+            self._later.append((text, user, interruptable))
+            return None
+        return self._ask_now(text, user, interruptable)
+
+    def _ask_now(self, text: str, user: str, interruptable: bool) -> Reply:
+        reply = self.tell(text, user=user, interruptable=interruptable)
+        self.transcripts.user(self._newest_turn, user, text, True, (), self._now_ms)
+        return reply
+
+    def _check_told(self, text: str) -> None:
+        self.check_not_paused()
+        if not text.strip() or len(text) > MAX_TELL:
+            raise InvalidArgument(f"text must have 1..{MAX_TELL} characters, got {len(text)}")
+
+    @property
+    def _busy(self) -> bool:
+        """Whether a user speaks or waits for an answer, or something is said, or will be."""
+        return bool(self._live or self._asked or self.turns.open is not None or self._is_due())
 
     def respond(self, instructions: str | None = None) -> Reply:
         """Has the brain answer now (`Agent.respond`). Raises BadState."""
@@ -419,12 +497,12 @@ class Conversation:
         self._do(Respond(reply, instructions))
         return reply
 
-    def _ask(self, reason: StartReason, user: str = "") -> tuple[Turn, Reply]:
+    def _ask(self, reason: StartReason, user: str = "", interruptable: bool = True) -> tuple[Turn, Reply]:
         """A turn that nobody speaks, and the reply that is due to it."""
-        self._cut(force=False)
+        self._cut(force=False, cause="think", transport="rtm" if user else "http")
         turn = self.turns.begin(reason, self._now_ms, user)
         turn.user_ended_ns = self._ns
-        return turn, self._expect_reply(reason)
+        return turn, self._expect_reply(reason, interruptable)
 
     def tool_result(self, call_id: str, output: str) -> None:
         """Takes what a function of the client's returned (`Agent.tool_result`), whatever the agent does meanwhile: it
@@ -439,8 +517,13 @@ class Conversation:
             return
         self.paused = True
         self._due = None
-        self.turns.drop_open(self._now_ms)
-        self._cut(force=True)
+        self._later.clear()
+        self.turns.drop_open(self._now_ms, "interrupt")
+        self._nothing_beside()
+        self._cut(force=True, cause="interrupt")
+        if self._spoken is not None and self._spoken.until is not None:
+            self._spoken = None
+            self._do(Commit())
         # A turn that has begun is to end in the brain too; what it answers is not said.
         frames = self.config.turn_detection.longest_ms // 10 + 30
         self._quiet_frames = dict.fromkeys(self.users, frames)
@@ -464,11 +547,12 @@ class Conversation:
     def end(self) -> None:
         """The agent leaves: what is said breaks off, and its state changes no more."""
         if self.transcripts.sent:
-            self.transcripts.state("idle", self.paused, 0)
+            self.transcripts.state("idle", self.paused, self._newest_turn)
         self._ended = True
         self.state = "idle"
-        self._cut(force=True)
-        self.turns.drop_open(self._now_ms)
+        self._nothing_beside()
+        self._cut(force=True, cause="leave")
+        self.turns.drop_open(self._now_ms, "leave")
 
     def wind_up(self) -> None:
         """Nothing new is said, answered or thought of. What is heard goes on to the end of its sentence; what must not
@@ -477,13 +561,15 @@ class Conversation:
             return
         self.winding_up = True
         self._due = None
-        self.turns.drop_open(self._now_ms)
+        self._later.clear()
+        self.turns.drop_open(self._now_ms, "leave")
+        self._nothing_beside()
         self._refuse(list(self._asked))
         if self._doubt is not None:  # the user speaks: nothing goes on
             self._cut(force=False)
         heard = next((reply for reply in self._live.values() if reply.state == "heard"), None)
         if heard is None:
-            self._cut(force=True)
+            self._cut(force=True, cause="leave")
         else:
             self._last = heard, self._played_ms(heard)
         self._review()
@@ -500,7 +586,7 @@ class Conversation:
             end_ms = reply.sentence_end(since_ms) if reply.interruptable else None
             if reply.id in self._live and (end_ms is None or self._played_ms(reply) < end_ms):
                 return
-        self._cut(force=True)
+        self._cut(force=True, cause="leave")
 
     def check_not_paused(self) -> None:
         """Raises BadState: the agent is paused, or about to leave."""
@@ -538,6 +624,8 @@ class Conversation:
     def left(self, user: str) -> None:
         """Somebody is gone."""
         self.users.discard(user)
+        if self._spoken is not None and self._spoken.until is not None and self._spoken.user == user:
+            self._cut_speech("left")
         self._review()
 
     def out_of_channel(self, reason: str) -> None:
@@ -549,7 +637,7 @@ class Conversation:
 
     def token_expires(self) -> None:
         """The channel's token expires soon."""
-        self.transcripts.error("channel", "the token expires soon; update it", "TOKEN_EXPIRING", 0)
+        self._tell_error("the token expires soon; update it", "TOKEN_EXPIRING", 0)
         self._do(Emit(b.Failed("TOKEN_EXPIRING", "the channel's token expires soon: update `token`")))
 
     def hear(self, user: str, pcm: bytes) -> None:
@@ -569,8 +657,7 @@ class Conversation:
             self._do(Hear(bytes(len(pcm)), user))
 
     def message(self, user: str, data: bytes) -> Reply | None:
-        """A data message of a user's: `{"type": "chat", "text"}`, `{"type": "interrupt"}`, `{"type": "tool_result",
-        "call_id", "output"}`, as they are or in packets. Returns the reply that it asks for."""
+        """A data message of a user's (`client_messages`), as it is or in packets. Returns the reply that it wants."""
         whole = data if data.lstrip()[:1] == b"{" else self._assembler.add(data, self.clock / RATE)
         if whole is None:
             return None
@@ -582,24 +669,77 @@ class Conversation:
             self.ignored += 1
             return None
         try:
-            match said:
-                case {"type": "chat", "text": str(text)}:
-                    self.joined(user)
-                    return self.tell(text, user=user)
-                case {"type": "interrupt"}:
-                    self.interrupt()
-                case {"type": "tool_result", "call_id": str(call_id), "output": output}:
-                    self.tool_result(call_id, output if isinstance(output, str) else json.dumps(output))
-                case _:
-                    self.ignored += 1
+            return self._told(user, m.read(said))
         except LipwireError as exc:
             self.message_refused(exc)
         return None
 
+    def _told(self, user: str, message: m.ClientMessage | None) -> Reply | None:
+        match message:
+            case m.Chat(text):
+                self.joined(user)
+                return self.tell(text, user=user)
+            case m.Question(text=text, priority=when_busy, interruptable=interruptable):
+                self.joined(user)
+                return self.ask(text, user, when_busy, interruptable)
+            case m.Thought():
+                self.joined(user)
+                return self._think(user, message)
+            case m.Announcement(text=text, priority=priority, interruptable=interruptable):
+                return self.speak(text, priority, interruptable)
+            case m.Interrupt():
+                self.interrupt("rtm")
+            case m.ToolResult(call_id, output):
+                self.tool_result(call_id, output)
+            case m.Upload():
+                self._uploaded(user, message)
+            case m.Mark(begins=begins, request_id=request_id):
+                why_not = self.manual_start(user) if begins else self.manual_end(user)
+                self.transcripts.marked(begins, request_id, self._newest_turn, why_not)
+            case None:
+                self.ignored += 1
+        return None
+
+    def _think(self, user: str, thought: m.Thought) -> Reply | None:
+        by_state = {"thinking": thought.on_thinking, "speaking": thought.on_speaking}
+        action = by_state.get(self.state, thought.on_listening)
+        if action == "inject":
+            raise InvalidArgument("think: on_listening_action may be interrupt, append or ignore here")
+        if action == "ignore":
+            return None
+        return self.ask(thought.text, user, "append" if action == "append" else "interrupted", thought.interruptable)
+
+    def _uploaded(self, user: str, upload: m.Upload) -> None:
+        if "image" in self.config.llm.input_modalities and self.config.brain in ("cascade", "realtime"):
+            self._do(TakePicture(user, upload))
+        else:
+            self.picture_refused(
+                upload.uuid, "NO_PICTURES", "This agent sees no pictures: llm.input_modalities has no image."
+            )
+
+    def picture_taken(self, upload: m.Upload, width: int, height: int, size: int) -> None:
+        """A picture of a user's is shown to the brain: its sides, and the bytes that it came in."""
+        self._pictures += 1
+        facts = {
+            "uuid": upload.uuid[: m.MAX_TOLD],
+            "width": width,
+            "height": height,
+            "size_bytes": size,
+            "source_type": "url" if upload.url else "base64",
+            "source_value": upload.url[: m.MAX_TOLD],
+            "total_user_images": self._pictures,
+        }
+        self.transcripts.picture_taken(facts, self._newest_turn)
+
+    def picture_refused(self, uuid: str, reason: str, message: str) -> None:
+        """A picture of a user's is not used: a word, and why."""
+        self.ignored += 1
+        self.transcripts.picture_refused(uuid[: m.MAX_TOLD], reason, message[:400], self._newest_turn)
+
     def message_refused(self, exc: LipwireError) -> None:
         """A message came to nothing; its sender is told."""
         self.ignored += 1
-        self.transcripts.error("agent", str(exc), exc.code, 0)
+        self.transcripts.error(str(exc), exc.code, 0)
 
     # ----------------------------------------------------------------------------------------------------- the brain
 
@@ -621,8 +761,8 @@ class Conversation:
             case b.Stamp(reply_id, name, at_ns):
                 if (reply := self._reply(reply_id)) is not None and reply.turn is not None:
                     reply.turn.mark(name, at_ns)
-            case b.SpeechStarted(onset_ns, item_id):
-                self._user_speaks(onset_ns, item_id)
+            case b.SpeechStarted(onset_ns, item_id, aside):
+                self._user_speaks(onset_ns, item_id, aside)
             case b.SpeechStopped(end_ns, item_id):
                 self._user_spoke(end_ns, item_id)
             case b.UserText():
@@ -644,6 +784,7 @@ class Conversation:
         if reply is self._due:
             self._due = None
             if self.turns.open is not None:
+                self.turns.open.error = error.code, str(error)
                 self.turns.end(self.turns.open, "failed", self._now_ms)
         elif reply in self._asked:
             self._asked.remove(reply)
@@ -653,25 +794,48 @@ class Conversation:
             self._do(Emit(b.Failed("TTS_ERROR", str(error))))
         self._review()
 
-    def _user_speaks(self, onset_ns: int, item_id: str | None) -> None:
+    def _user_speaks(self, onset_ns: int, item_id: str | None, aside: bool = False, user: str | None = None) -> None:
+        """A user begins to speak. `user`: who has begun it by hand."""
         if self.paused:
             return
-        if self._doubt is None:
-            self._hold()
-        if self._doubt is None:
-            self._cut(force=False)
+        detection, spoke = self.config.turn_detection, self.state == "speaking"
+        if self._spoken is not None and self._spoken.by_hand and not self._spoken.named:
+            self._spoken.named = True
+            self._spoken.turn.user_began_ns = onset_ns
+            self._is_of(item_id, self._spoken.turn)
+            return
+        by_hand, user = user is not None, self._speaks if user is None else user
+        if not aside:
+            if self._doubt is None and not by_hand:
+                self._hold()
+            if self._doubt is None:
+                self._cut(force=False)
         if self.winding_up:
             return
-        self._due = None
-        turn = self.turns.begin("speech", self._now_ms, self._speaks)
+        if aside:
+            turn = self.turns.beside("speech", self._now_ms, user)
+            left = self._left_ms([reply for reply in self._live.values() if reply.interruptable])
+            self._beside.began(turn, at_the_end=left is not None and left <= AT_THE_END)
+        else:
+            self._due = None
+            turn = self.turns.begin("speech", self._now_ms, user)
         turn.user_began_ns = onset_ns
+        turn.least_voice_ms = detection.speaking_interrupt_duration_ms if spoke else detection.interrupt_duration_ms
         self._is_of(item_id, turn)
+        by_client = by_hand or detection.end_of_speech == "manual"
+        self._spoken = Spoken(turn, user, by_hand, self._in(MAX_TURN_MS / 1000) if by_client else None)
         if self._doubt is not None:
             self._doubt.until = None
             self._doubt.turns.append(turn)
 
     def _user_spoke(self, end_ns: int, item_id: str | None) -> None:
+        known = self._items.get(item_id) if item_id is not None else None
+        if self._spoken is not None and known in (None, self._spoken.turn):
+            self._spoken = None
         if self.paused or self.winding_up:
+            return
+        if (aside := self._beside.of(known)) is not None and not aside.calls:
+            aside.turn.user_ended_ns = end_ns
             return
         turn = self.turns.open
         if turn is None or turn.start_reason != "speech":
@@ -699,6 +863,9 @@ class Conversation:
             self._is_of(event.item_id, turn)
         user = turn.user or self._speaks
         self.transcripts.user(turn.turn_id, user, event.text, event.final, event.words, self._now_ms)
+        if (aside := self._beside.of(turn)) is not None:
+            self._said_beside(aside, event)
+            return
         if self._settle_doubt(turn, event) or not event.final:
             return
         if not event.text.strip():
@@ -706,34 +873,137 @@ class Conversation:
                 assert self._due is not None
                 self._due.expected_until = self._in(NO_SPEECH_DUE)
             return
+        self._user_said(turn, event)
+        detection = self.config.turn_detection
+        waits = detection.end_of_speech == "semantic" and detection.pause_state
+        if waits and turn is self.turns.open and asks_for_pause(event.text, self.config.language):
+            self._due = None  # the brain waits for what follows
+            self.turns.drop_open(self._now_ms)
+
+    def _user_said(self, turn: Turn, event: b.UserText) -> None:
+        """A text of the user's is final, and counts."""
         turn.user_text = event.text
-        self.history.add("user", event.text, turn.turn_id, self.transcripts.wall_ms)
+        start_ms = self._ms_at(turn.user_began_ns, turn.start_ms)
+        end_ms = max(start_ms, self._ms_at(turn.user_ended_ns, self._now_ms))
+        self.history.add("user", event.text, turn.turn_id, self.transcripts.wall_ms, (start_ms, end_ms))
         self._do(Emit(Said("user", event.text, turn.turn_id)))
         if self.config.film:
-            start_ms = self._ms_at(turn.user_began_ns, turn.start_ms)
-            end_ms = max(start_ms, self._ms_at(turn.user_ended_ns, self._now_ms))
-            self._do(Caption(user or "user", event.text, start_ms, end_ms))
+            self._do(Caption(turn.user or self._speaks or "user", event.text, start_ms, end_ms))
         if self.config.voice_commands and (command := command_in(event.text)) is not None:
             self.command(command)
+
+    # ------------------------------------------------------------------ what does not interrupt, and who speaks by hand
+
+    def manual_start(self, user: str) -> str | None:
+        """A client says that this user's speech begins (`turn_detection.start_of_speech` "manual"). Returns None, or
+        why that cannot be, for people."""
+        if (why := self._not_heard(user)) is not None:
+            return why
+        how = self.config.interruption
+        if (why := why_no_start(self.config.turn_detection, how, self.state, self._spoken)) is not None:
+            return why
+        aside = not how.by_voice and self.state in ("speaking", "thinking")
+        self._user_speaks(self._ns, None, aside, user)
+        self._do(Begin(user))
+        self._review()
+        return None
+
+    def manual_end(self, user: str) -> str | None:
+        """A client says that this user's speech is over (`turn_detection.end_of_speech` "manual", or `enabled` false).
+        Returns None, or why that cannot be, for people."""
+        why = self._not_heard(user) or why_no_end(self.config.turn_detection, user, self._spoken)
+        if why is None:
+            self._do(Commit())
+        return why
+
+    @property
+    def spoken(self) -> int | None:
+        """The id of the turn whose user speaks; None: nobody does."""
+        return None if self._spoken is None else self._spoken.turn.turn_id
+
+    def _not_heard(self, user: str) -> str | None:
+        if not self.wants(user):
+            return "the agent does not hear this user (remote_rtc_uids)"
+        try:
+            self.check_not_paused()
+        except BadState as exc:
+            return str(exc)
+        return None
+
+    def _cut_speech(self, reason: Literal["max_duration", "left"]) -> None:
+        """Speech that a client has not ended is over."""
+        assert self._spoken is not None
+        self.transcripts.speech_ended(reason, MAX_TURN_MS, self._spoken.turn.turn_id)
+        self._do(Emit(SpeechCut(self._spoken.turn.turn_id, reason, MAX_TURN_MS)))
+        self._spoken = None
+        self._do(Commit())
+
+    def _said_beside(self, aside: Aside, event: b.UserText) -> None:
+        turn, what = aside.turn, fate(aside, event, self.config)
+        if what == "calls":
+            aside.calls = True
+            self._cut(force=False)
+            self._due = None
+            self.turns.drop_open(self._now_ms)
+            self.turns.again(turn)
+            if turn.user_ended_ns is not None:
+                self._expect_reply("speech")
+        elif what == "waits":
+            aside.said = event
+        elif what is not None:
+            self._beside.drop(aside)
+            turn.user_text = event.text
+            self.turns.end(turn, "no_reply", self._now_ms, None if what == "nothing" else what)
+            if self.config.voice_commands and (command := command_in(event.text)) is not None:
+                self.command(command)
+        if event.final and aside.calls:
+            self._beside.drop(aside)
+            self._answer([(turn, event)])
+
+    def _answer(self, said: list[tuple[Turn, b.UserText]]) -> None:
+        """What was said beside is answered now, and its last turn has the answer."""
+        for turn, event in said:
+            self._user_said(turn, event)
+        turn, _ = said[-1]
+        for other, _ in said[:-1]:
+            self.turns.end(other, "no_reply", self._now_ms)
+        if self.paused:  # by what was said
+            self.turns.end(turn, "no_reply", self._now_ms)
+            return
+        if turn is not self.turns.open:
+            self.turns.drop_open(self._now_ms)
+            self.turns.again(turn)
+            turn.user_ended_ns = self._ns  # until now nobody waited
+        reply = self._due if self._is_due() and self._due is not None else self._expect_reply("speech")
+        self._do(Tell(reply, "\n".join(event.text for _, event in said), "user"))
+
+    def _nothing_beside(self) -> None:
+        """Nothing that was said beside will be answered."""
+        for aside in self._beside.take(waiting=False):
+            self.turns.end(aside.turn, "no_reply", self._now_ms)
 
     # --------------------------------------------------------------------------------- does the user interrupt it?
 
     def _hold(self) -> None:
         """The user speaks: what may be interrupted is held, if anything is said, until it is known whether it is."""
         detection = self.config.turn_detection
-        if not (detection.enabled and detection.resume_false_interruption) or self.winding_up:
+        if not (detection.ends_by_itself and detection.resume_false_interruption) or self.winding_up:
             return  # where turns do not end by silence nobody would know that a noise has
         live = [reply for reply in self._live.values() if reply.interruptable]
         held = live + [reply for reply in self._asked if reply.interruptable]
         if not held:
             return
-        left = [reply.received_ms - self._played_ms(reply) if reply.complete else None for reply in held]
-        known = [ms for ms in left if ms is not None]
-        self._doubt = doubt = Doubt(held, sum(known) if len(known) == len(left) else None)
+        self._doubt = doubt = Doubt(held, self._left_ms(held))
         self._settled = None
         self._do(Hold())
         if not doubt.at_the_end:
             self._do(Doubted(True))
+
+    def _left_ms(self, replies: list[Reply]) -> float | None:
+        """How much of these is left to be said; None: that is not known yet."""
+        left = [reply.received_ms - self._played_ms(reply) if reply.complete else None for reply in replies]
+        known = [ms for ms in left if ms is not None]
+        return sum(known) if len(known) == len(left) else None
 
     def _settle_doubt(self, turn: Turn, event: b.UserText) -> bool:
         """What a text of the user's means for what is held. Returns whether it means nothing else."""
@@ -846,10 +1116,9 @@ class Conversation:
         logger.warning("[%s] %s: %s", self.config.name, event.code, event.message)
         reply = self._replies.get(event.reply_id) if event.reply_id is not None else None
         turn = self.turns.open if reply is None else reply.turn
-        module = event.code.partition("_")[0].lower()
         sentence = for_users(event, self.config)
         if sentence:
-            self.transcripts.error(module, sentence, event.code, turn.turn_id if turn is not None else 0)
+            self._tell_error(sentence, event.code, turn.turn_id if turn is not None else 0)
         self._do(Emit(event))
         if event.fatal:
             self._do(Leave("failed", AgentFailed(f"{event.code}: {event.message}")))
@@ -862,6 +1131,8 @@ class Conversation:
             return
         if turn is None or turn.end_reason in ("finished", "interrupted", "no_reply"):
             return
+        if turn.error is None:
+            turn.error = event.code, event.message
         if reply is not None and reply.id in self._live:
             reply.outcome = "failed"
             self._do(Finish(reply, reply.text))
@@ -876,13 +1147,17 @@ class Conversation:
         if message and not own_words and not self.paused and not self.winding_up and not waits:
             self._say(message, "failure")
 
+    def _tell_error(self, sentence: str, code: str, turn_id: int) -> None:
+        if self.config.error_messages:
+            self.transcripts.error(sentence, code, turn_id)
+
     # --------------------------------------------------------------------------------------------------- the replies
 
     def _is_due(self) -> bool:
         return self._due is not None and self._due.state == "asked"
 
-    def _expect_reply(self, reason: StartReason) -> Reply:
-        self._due = Reply(reason, expected_until=self._in(REPLY_DUE))
+    def _expect_reply(self, reason: StartReason, interruptable: bool = True) -> Reply:
+        self._due = Reply(reason, interruptable=interruptable, expected_until=self._in(REPLY_DUE))
         self._review()
         return self._due
 
@@ -960,16 +1235,16 @@ class Conversation:
         name, ms = self._playing
         return ms if name == reply.id else 0.0
 
-    def _cut(self, *, force: bool) -> bool:
+    def _cut(self, *, force: bool, cause: Cause = "speech", transport: Transport = "http") -> bool:
         """Stops what is being said or thought, `force`: also what the user must not interrupt. Returns whether there
         was anything."""
         cut = [reply for reply in self._live.values() if force or reply.interruptable]
-        self._cut_off(cut)
+        self._cut_off(cut, cause, transport)
         refused = self._refuse([reply for reply in self._asked if force or reply.interruptable])
         self._end_doubt()
         return refused or bool(cut)
 
-    def _cut_off(self, cut: list[Reply]) -> None:
+    def _cut_off(self, cut: list[Reply], cause: Cause = "speech", transport: Transport = "http") -> None:
         """Stops these, of those that have begun."""
         if cut:
             self._do(Drop(cut))
@@ -979,10 +1254,12 @@ class Conversation:
             text = reply.heard(played_ms)
             self._do(Interrupted(reply.id, played_ms, text))
             if reply.state == "heard":
-                for feeling in self._acting.cut():
+                for feeling in self._acting.cut(self.clock):
                     self._do(Show(feeling))
                 self.interruptions += 1
                 self.transcripts.interrupted(reply.turn_id, self._now_ms)
+            if reply.turn is not None:
+                reply.turn.caused_by, reply.turn.transport = cause, transport
             self._end(reply, "interrupted", text, played_ms)
 
     def _refuse(self, unsaid: list[Reply]) -> bool:
@@ -998,7 +1275,8 @@ class Conversation:
         reply.state, reply.outcome = "over", outcome
         if text:
             self._transcribe(reply, t.INTERRUPTED if outcome == "interrupted" else t.ENDED, played_ms, text)
-            self.history.add("assistant", text, reply.turn_id, self.transcripts.wall_ms)
+            speech = max(0.0, self._now_ms - played_ms), self._now_ms
+            self.history.add("assistant", text, reply.turn_id, self.transcripts.wall_ms, speech)
             self._do(Emit(Said("assistant", text, reply.turn_id, outcome == "interrupted")))
             if self.config.film:
                 words = tuple(reply.heard_words(played_ms))
@@ -1006,17 +1284,26 @@ class Conversation:
         turn = reply.turn
         if turn is None:
             return
-        turn.agent_text = text
-        self.turns.end(turn, outcome, self._now_ms)
-        if turn.e2e_latency_ms is not None:
-            for module, name, ms in (
-                ("llm", "ttft", turn.between("asked", "first_token")),
-                ("tts", "ttfb", turn.between("first_sentence", "first_audio")),
-            ):
-                if ms is not None:
-                    self.transcripts.metrics(module, name, turn.turn_id, ms)
-            self.transcripts.metrics("turn", "e2e_latency", turn.turn_id, turn.e2e_latency_ms, turn.segments())
+        turn.agent_text, turn.played_ms = text, played_ms
+        self.turns.end(turn, outcome, self._now_ms, turn.caused_by, turn.transport)
+        self._tell_times(turn)
         self._do(Emit(TurnEnded(turn.as_dict(), reply.id, turn.times())))
+
+    def _tell_times(self, turn: Turn) -> None:
+        e2e_ms = turn.e2e_latency_ms
+        if e2e_ms is None:
+            return
+        self.transcripts.turn_finished(self.config.agent_id or self.config.name, turn)
+        if not self.config.metrics:
+            return
+        model = "mllm" if self.config.brain == "realtime" else "llm"
+        for module, name, ms in (
+            (model, "ttft", turn.between("asked", "first_token")),
+            ("tts", "ttfb", turn.between("first_sentence", "first_audio")),
+        ):
+            if ms is not None:
+                self.transcripts.metrics(module, name, turn.turn_id, ms)
+        self.transcripts.metrics("turn", "e2e_latency", turn.turn_id, e2e_ms, turn.segments())
 
     def _transcribe(self, reply: Reply, status: t.TurnStatus, played_ms: float, text: str | None = None) -> None:
         heard = reply.heard(played_ms) if text is None else text
@@ -1037,16 +1324,24 @@ class Conversation:
             state = "speaking"
         elif self._is_due() or said or any(self.clock < reply.expected_until for reply in self._asked):
             state = "thinking"
+        elif self._spoken is None and not self.winding_up and (waiting := self._beside.take()):
+            self._answer([(one.turn, one.said) for one in waiting if one.said is not None])
+            return  # which has looked at it again
         else:
             state = "listening" if self.accompanied else "idle"
         if (state == self.state and not always) or self._ended:
             return
         self.state = state
+        self._do(Floor(state))
         if state != "speaking":
             self._do(Look(state))
-        newest = self.turns.newest
-        self.transcripts.state(state, self.paused, newest.turn_id if newest is not None else 0)
+        self.transcripts.state(state, self.paused, self._newest_turn)
         self._do(Emit(StateChanged(state, self.paused)))
+
+    @property
+    def _newest_turn(self) -> int:
+        newest = self.turns.newest
+        return newest.turn_id if newest is not None else 0
 
     def stats(self) -> dict[str, Any]:
         """Live figures, JSON-able."""

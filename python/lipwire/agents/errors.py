@@ -47,10 +47,18 @@ class InvalidAgentRequest(AgentError, InvalidArgument):
         return error
 
 
+class InvalidAgentBody(InvalidAgentRequest):
+    """The body of a request is none that can be read."""
+
+
 class AgentForbidden(AgentError, PermissionError):
-    """There are no credentials, or wrong ones."""
+    """The credentials do not open this."""
 
     code = "InvalidPermission"
+
+
+class AgentUnauthorized(AgentForbidden):
+    """There are no credentials, or wrong ones."""
 
 
 class AgentNotFound(AgentError, LookupError):
@@ -63,6 +71,15 @@ class AgentConflict(AgentError):
     """The name is in use, or the agent's state does not allow it."""
 
     code = "TaskConflict"
+    agent_id: str = ""
+    """The agent that is in the way; "" = it is not said."""
+
+    @classmethod
+    def with_agent(cls, agent_id: str, detail: str) -> AgentConflict:
+        """The conflict with an agent that the caller may know of."""
+        error = cls(detail)
+        error.agent_id = agent_id
+        return error
 
 
 class AgentLimit(AgentError):

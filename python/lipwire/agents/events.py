@@ -35,13 +35,22 @@ class TurnEnded(Struct, frozen=True, tag=True):
     times: dict[str, int] = {}
 
 
+class SpeechCut(Struct, frozen=True, tag=True):
+    """Speech that only a client ends was ended without one: it had lasted for `max_duration_ms`, or its user left
+    (`reason` "max_duration", "left")."""
+
+    turn_id: int
+    reason: Literal["max_duration", "left"]
+    max_duration_ms: int
+
+
 class Ended(Struct, frozen=True, tag=True):
     """The agent has left."""
 
     reason: str
 
 
-AgentEvent = StateChanged | Said | TurnEnded | Ended | Failed | ToolCalled
+AgentEvent = StateChanged | Said | TurnEnded | SpeechCut | Ended | Failed | ToolCalled
 
 
 class AgentFailed(LipwireError, RuntimeError):

@@ -15,8 +15,8 @@ Kind = Literal["answer", "hear", "speak", "function", "part"]
 
 _KINDS: dict[str, Kind] = {"STT_ERROR": "hear", "TTS_ERROR": "speak", "TOOL_ERROR": "function"}
 """By `Failed.code`; any other is an answer that does not come."""
-_SAID = ("LLM_REFUSED",)
-"""Those that the reply itself tells the users."""
+_UNTOLD = ("LLM_REFUSED", "STT_FALLBACK", "TTS_FALLBACK", "TURNS_FALLBACK")
+"""Those that the reply itself tells the users, or that take nothing from them."""
 
 SENTENCES: dict[str, dict[Kind, str]] = {
     "en": {
@@ -124,7 +124,7 @@ SENTENCES: dict[str, dict[Kind, str]] = {
 def for_users(failed: Failed, config: AgentConfig) -> str:
     """What users are shown of a failure, and hear where a reply was due; empty = nothing. `llm.failure_message`, where
     there is one, takes the place of our sentence, but for a function's failure and a `minor` one."""
-    if failed.code in _SAID:
+    if failed.code in _UNTOLD:
         return ""
     kind = "part" if failed.minor else _KINDS.get(failed.code, "answer")
     if kind not in ("function", "part") and config.llm.failure_message:

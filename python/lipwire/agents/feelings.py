@@ -23,6 +23,8 @@ LINGER = 1.2
 """Seconds that a mood stays after the sentence it came with, where nothing takes its place."""
 GESTURE_EVERY = 3.0
 """Seconds between two gestures that words have made."""
+WAVE = 2.4
+"""Seconds that a wave takes."""
 WAVE_EVERY = 30.0
 """Seconds between two waves that words have made."""
 
@@ -232,6 +234,8 @@ class Acting:
         """The clock at which the mood goes; None = not by itself."""
         self._gestured = self._waved = -(1 << 62)
         """The clock at the last gesture, and the last wave, that words have made."""
+        self._waves_until = -(1 << 62)
+        """The clock at which the hand is down again."""
 
     def look(self, reply: Reply | None, ms: float, clock: int, language: str) -> list[Feeling]:
         """What is to be shown now.
@@ -248,12 +252,16 @@ class Acting:
             self._wait_ms = self._follow(reply, ms + LEAD_MS, clock, language, shown) - LEAD_MS
         if self._until is not None and clock >= self._until and not shown:
             shown += self._set(Feeling("neutral"))
+        for gesture in (feeling.gesture for feeling in shown if feeling.gesture is not None):
+            self._waves_until = clock + round(WAVE * RATE) if gesture == "wave" else clock
         return shown
 
-    def cut(self) -> list[Feeling]:
-        """What was heard was broken off: nothing of it is shown any more."""
+    def cut(self, clock: int) -> list[Feeling]:
+        """What was heard was broken off: nothing of it is shown any more. A hand that waves comes down, with the nod
+        that takes the gesture's place."""
         self._reply, self._until = None, None
-        return self._set(Feeling("neutral"))
+        waves, self._waves_until = clock < self._waves_until, clock
+        return self._set(Feeling("neutral", "nod" if waves else None))
 
     def _begin(self, reply: Reply | None, clock: int) -> None:
         self._reply, self._at, self._marks = reply, 0, 0

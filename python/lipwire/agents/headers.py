@@ -34,13 +34,18 @@ def credentials(url: str, key: str | None) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"}
 
 
-_CREDENTIALS = frozenset({"authorization", "api-key", "x-api-key"})
+_CREDENTIALS = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key"})
+
+
+def brings_credentials(headers: Mapping[str, str]) -> bool:
+    """Whether one of these, in small letters, says who asks."""
+    return bool(_CREDENTIALS & headers.keys())
 
 
 def joined(url: str, key: str | None, headers: Mapping[str, str]) -> dict[str, str]:
     """The headers of a request. Whoever brings credentials in one of his own wants no others beside them."""
     own = {name.lower(): value for name, value in headers.items()}
-    return own if _CREDENTIALS & own.keys() else credentials(url, key) | own
+    return own if brings_credentials(own) else credentials(url, key) | own
 
 
 MAX_HEADERS = 32

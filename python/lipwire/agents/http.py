@@ -26,7 +26,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 from websockets.uri import parse_uri
 
-from ..errors import BadState, LipwireError
+from ..errors import BadData, BadState, LipwireError
 from ..outward import PORTS, Outward, OutwardRefused, redact, secrets_of, site
 from .headers import joined
 
@@ -72,24 +72,28 @@ def _tls() -> ssl.SSLContext:
 
 
 class ServiceClient:
-    """Posts to services by HTTP; connections stay open between turns. Redirects are followed within the host only.
+    """Asks services by HTTP; connections stay open between turns. Redirects are followed within the host only.
 
     Args:
         read: seconds between two pieces of an answer.
         outward: where URLs may lead that it does not trust; None = all URLs are the operator's own.
+        once: a request may have effects: it has a connection of its own, and is sent once, however that breaks.
 
     Raises:
         BadState: httpx is not installed.
     """
 
-    def __init__(self, read: float, outward: Outward | None = None) -> None:
+    def __init__(self, read: float, outward: Outward | None = None, *, once: bool = False) -> None:
         try:
             import httpx
         except ModuleNotFoundError as exc:
             raise BadState("agents need httpx: pip install 'lipwire[agents]'") from exc
         self._outward = outward
+        self._once = once
         timeout = httpx.Timeout(read, connect=CONNECT)
-        limits = httpx.Limits(max_connections=8, keepalive_expiry=300)
+        limits = httpx.Limits(
+            max_connections=32 if once else 8, max_keepalive_connections=0 if once else None, keepalive_expiry=300
+        )
         self._trusted = httpx.AsyncClient(
             timeout=timeout,
             limits=limits,
@@ -103,6 +107,12 @@ class ServiceClient:
             self._checked = httpx.AsyncClient(timeout=timeout, transport=_checked_transport(outward, limits))
 
     async def post(self, url: str, *, key: str | None, headers: Mapping[str, str], **body: Any) -> httpx.Response:
+        """As `request`, by POST."""
+        return await self.request("POST", url, key=key, headers=headers, **body)
+
+    async def request(
+        self, method: str, url: str, *, key: str | None = None, headers: Mapping[str, str], **body: Any
+    ) -> httpx.Response:
         """The answer, whose body is yet to be read. `body`: as httpx has it.
 
         Redirects to the same host are followed, MAX_REDIRECTS of them, with the same method and body (RFC 9110, 15.4;
@@ -120,7 +130,7 @@ class ServiceClient:
         if self._checked is not None and self._outward is not None and not self._outward.trusts(url):
             client = self._checked
         for left in reversed(range(MAX_REDIRECTS + 1)):
-            response = await self._send(client, url, joined(url, key, headers), body)
+            response = await self._send(client, method, url, joined(url, key, headers), body)
             onward = _onward(url, response) if left else None
             if onward is None:
                 break
@@ -129,16 +139,18 @@ class ServiceClient:
         return response
 
     async def _send(
-        self, client: httpx.AsyncClient, url: str, headers: dict[str, str], body: dict[str, Any]
+        self, client: httpx.AsyncClient, method: str, url: str, headers: dict[str, str], body: dict[str, Any]
     ) -> httpx.Response:
         import httpx
 
-        request = client.build_request("POST", url, headers=headers, **body)
+        request = client.build_request(method, url, headers=headers, **body)
         request.url = _quiet()(request.url)
         try:
             return await client.send(request, stream=True)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
             # Most likely a connection kept from before, which the other side has closed meanwhile.
+            if self._once:
+                raise
             return await client.send(request, stream=True)
 
     async def aclose(self) -> None:
@@ -146,6 +158,56 @@ class ServiceClient:
         for client in (self._trusted, self._checked):
             if client is not None:
                 await client.aclose()
+
+
+class TooLarge(ServiceError):
+    """What a URL leads to is larger than it may be."""
+
+    code = "TOO_LARGE"
+
+
+async def fetch(what: str, url: str, outward: Outward, *, most: int, seconds: float) -> bytes:
+    """What is at a URL that a request has named, by GET. MAX_REDIRECTS redirects are followed, each to where `outward`
+    lets them lead: nothing of ours goes with it.
+
+    Args:
+        what: it is called in errors.
+        most: bytes of it.
+        seconds: all of it may take.
+
+    Raises:
+        OutwardRefused: it may not be called. ServiceError: it cannot be had; TooLarge where it has more than `most`.
+        BadState: httpx is not installed.
+    """
+    try:
+        import httpx
+    except ModuleNotFoundError as exc:
+        raise BadState("agents need httpx: pip install 'lipwire[agents]'") from exc
+    await outward.check(url)
+    transport = None if outward.anything else _checked_transport(outward, httpx.Limits(max_connections=2))
+    first, body = url, b""
+    try:
+        async with asyncio.timeout(seconds), httpx.AsyncClient(timeout=seconds, transport=transport) as client:
+            for left in reversed(range(MAX_REDIRECTS + 1)):
+                request = client.build_request("GET", url)
+                request.url = _quiet()(request.url)
+                response = await client.send(request, stream=True)
+                if not (left and response.is_redirect):
+                    break
+                await response.aclose()
+                url = urljoin(url, response.headers.get("location", ""))
+                await outward.check(url)
+            if response.status_code != 200:
+                raise await refusal(what, url, response)
+            async for piece in response.aiter_bytes():
+                body += piece
+                if len(body) > most:
+                    raise TooLarge(f"{what} at {site(first)} has more than {most} bytes")
+    except TimeoutError as exc:
+        raise ServiceError(f"{what} at {site(first)} did not come within {seconds:g} s") from exc
+    except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        raise failure(what, url, exc) from exc
+    return body
 
 
 def _onward(url: str, response: httpx.Response) -> str | None:
@@ -300,8 +362,8 @@ async def opened(
         refused.wait = retry_after(exc.response.headers, time.time())
         raise refused from exc
     except OutwardRefused as exc:
-        named = f"{where} sent the connection elsewhere, and that" if outward is None else what
-        raise ServiceError(f"{named} {exc}") from exc
+        elsewhere = "" if outward is not None else " sent the connection elsewhere, and that"
+        raise ServiceError(f"{where}{elsewhere} {exc}") from exc
     except (OSError, TimeoutError, WebSocketException, ValueError) as exc:
         log_details(what, f"{type(exc).__name__}: {exc}", url, *secrets)
         failed = ServiceError(f"cannot connect to {where}: {reason(exc)}")
@@ -332,6 +394,16 @@ def said(body: bytes) -> str:
         if error:
             return str(error)[:200]
     return body[:200].decode("utf-8", "replace")
+
+
+async def read_all(reply: httpx.Response, most: int) -> bytes:
+    """The whole body. Raises BadData: it has more than `most` bytes; and what httpx raises."""
+    body = b""
+    async for piece in reply.aiter_bytes():
+        body += piece
+        if len(body) > most:
+            raise BadData(f"the answer has more than {most} bytes")
+    return body
 
 
 def log_details(what: str, text: str, url: str, *secrets: str | None) -> None:

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from ..closing import close_within
 from ..errors import InvalidArgument, LipwireError
+from ..protocol.agent_actions import OnBusy, OnListening
 from ..protocol.agent_bodies import Status
 from .config import AgentConfig
 from .errors import (
@@ -59,11 +60,22 @@ class RunningAgent(Protocol):
     def speak(self, text: str, priority: Literal["INTERRUPT", "APPEND", "IGNORE"], interruptable: bool) -> Any: ...
     def interrupt(self) -> Any: ...
     def tell(self, text: str, role: Literal["user", "system"]) -> Any: ...
+    def think(
+        self,
+        text: str,
+        *,
+        listening: OnListening = ...,
+        thinking: OnBusy = ...,
+        speaking: OnBusy = ...,
+        interruptable: bool = ...,
+        metadata: dict[str, str] | None = ...,
+    ) -> Any: ...
     def respond(self, instructions: str | None = None) -> Any: ...
     def commit(self) -> Any: ...
     def update(self, changes: dict[str, Any]) -> Any: ...
     def history(self) -> Any: ...
     def turns(self) -> Any: ...
+    def in_use(self) -> Any: ...
     def stats(self) -> dict[str, Any]: ...
 
 
@@ -104,6 +116,10 @@ class AgentRecord:
     def turns(self) -> Any:
         """The agent's turns with their times; those of an ended one, too."""
         return self.agent.turns() if self.agent is not None else self._kept[1]
+
+    def in_use(self) -> Any:
+        """What the agent hears and speaks with (`Agent.in_use`), while it runs."""
+        return self.agent.in_use() if self.agent is not None else {}
 
     def let_go(self) -> None:
         """Keeps what can still be asked for, and frees the rest."""
@@ -201,7 +217,8 @@ class AgentManager:
         if not record.active:
             raise AgentNotFound(f"agent {record.id} has ended: {record.reason}")
         if record.agent is None or record.status != "RUNNING":
-            raise AgentConflict(f"agent {record.id} is {record.status}; it can be talked to while it is RUNNING")
+            detail = f"agent {record.id} is {record.status}; it can be talked to while it is RUNNING"
+            raise AgentConflict.with_agent(record.id, detail)
         return record.agent
 
     def page(
@@ -212,6 +229,7 @@ class AgentManager:
         owner: str | None = None,
         since: float | None = None,
         until: float | None = None,
+        recent: float | None = None,
         limit: int = 20,
         cursor: str = "",
     ) -> Page:
@@ -220,6 +238,7 @@ class AgentManager:
         Args:
             statuses, channel, owner: only those; None = all.
             since, until: only those that came between, Unix seconds, both included.
+            recent: only those that came then or later, or have not ended.
             limit: at most so many.
             cursor: of the page before.
 
@@ -236,6 +255,7 @@ class AgentManager:
             and owner in (None, record.config.owner)
             and (since is None or record.created >= since)
             and (until is None or record.created <= until)
+            and (recent is None or record.created >= recent or record.active)
         ]
         rest = [record for record in matching if not cursor or record.number > int(cursor)]
         shown = rest[:limit]
@@ -259,7 +279,8 @@ class AgentManager:
             self.prepare(config)
         self.check(config)
         number = self.started_total = self.started_total + 1
-        record = AgentRecord(secrets.token_hex(16), number, config, time.time())
+        config.agent_id = secrets.token_hex(16)
+        record = AgentRecord(config.agent_id, number, config, time.time())
         self._records[record.id] = record
         record.task = asyncio.create_task(self._run(record), name=f"lipwire-agent-{record.id[:8]}")
         try:
@@ -285,11 +306,11 @@ class AgentManager:
         theirs = [other for other in active if other.config.owner == config.owner]
         for other in theirs:
             if other.config.name == config.name:
-                raise AgentConflict(f"the name {config.name!r} is in use by agent {other.id}")
+                detail = f"the name {config.name!r} is in use by agent {other.id}"
+                raise AgentConflict.with_agent(other.id, detail)
             if _same_user(other.config, config):
-                raise AgentConflict(
-                    f"agent {other.id} is user {config.uid} of channel {config.channel!r}; choose another agent_rtc_uid"
-                )
+                detail = f"agent {other.id} is user {config.uid} of channel {config.channel!r}"
+                raise AgentConflict.with_agent(other.id, f"{detail}; choose another agent_rtc_uid")
         for other in active:  # rooms are each owner's own; a channel of Agora's is the same for all
             if _same_user(other.config, config) and self.shared(other.config) and self.shared(config):
                 raise AgentConflict(f"user {config.uid} of channel {config.channel!r} is taken; choose another")

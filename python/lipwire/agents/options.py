@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from ..channel.agora.wire import Encryption as Encryption
+
 EndOfSpeech = Literal["auto", "vad", "semantic", "manual"]
 """What ends a user's turn: the server's own judgement; silence alone; what was said, on top of silence; the client."""
 LlmStyle = Literal["openai", "anthropic", "gemini", "dify"]
@@ -23,7 +25,12 @@ class Interruption(Struct, frozen=True, kw_only=True):
     """Voice; or only words out of `keywords`."""
     keywords: list[str] = field(default_factory=list)
     when_off: Literal["append", "ignore"] = "append"
-    """Speech while the agent speaks is answered after it, or is as if it had not been."""
+    """Speech while the agent speaks or thinks is answered after it, or is as if it had not been."""
+
+    @property
+    def by_voice(self) -> bool:
+        """Whether a voice is enough."""
+        return self.enabled and self.mode == "start_of_speech"
 
 
 class Greeting(Struct, frozen=True, kw_only=True):
@@ -100,16 +107,6 @@ class McpServer(Struct, frozen=True, kw_only=True):
     timeout_ms: int = 10_000
 
 
-class Encryption(Struct, frozen=True, kw_only=True):
-    """Media encryption of an Agora channel (`rtc.encryption_*`)."""
-
-    key: str
-    mode: int = 7
-    """1..8 (AES-128-XTS, -ECB, AES-256-XTS, SM4-128-ECB, AES-128-GCM, AES-256-GCM, AES-128-GCM2, AES-256-GCM2)."""
-    salt: bytes = b""
-    """32 bytes for the modes 7 and 8."""
-
-
 class AvatarProvider(Struct, frozen=True, kw_only=True):
     """Somebody else's avatar: the agent is the client of its /session/start and WebSocket (protocol.md A and B)."""
 
@@ -122,7 +119,7 @@ class AvatarProvider(Struct, frozen=True, kw_only=True):
     """Whatever else the client says to it."""
 
 
-class Realtime(Struct, frozen=True, kw_only=True):
+class Realtime(Struct, kw_only=True):
     """A realtime model that the client brings along (`mllm`); of OpenAI's protocol."""
 
     url: str = ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 from websockets.asyncio.client import ClientConnection
 
+from ..outward import Outward
 from .http import log_details, opened
 
 WHAT = "OpenAI Realtime"
@@ -20,20 +21,25 @@ WORD = r"[A-Za-z0-9_.-]{1,64}"
 
 
 def with_model(url: str, model: str) -> str:
-    """The URL of a session with a model."""
+    """The URL of a session with a model, which it may name already (Azure's: its deployment)."""
+    if parse_qs(urlsplit(url).query).keys() & {"model", "deployment"}:
+        return url
     return f"{url}{'&' if '?' in url else '?'}model={quote(model)}"
 
 
-async def connect(url: str, headers: Mapping[str, str], key: str | None) -> ClientConnection:
+async def connect(
+    url: str, headers: Mapping[str, str], key: str | None, outward: Outward | None = None
+) -> ClientConnection:
     """A connection.
 
     Args:
-        url: with the model. key: a secret among the headers, which is kept out of the log.
+        url: with the model. key: a secret among the headers, which is kept out of the log. outward: where it may lead;
+            None = it is the operator's own.
 
     Raises:
         ServiceError: there is none; `status` is that of a refusal, `passing` and `wait` are as `http.refusal` has them.
     """
-    return await opened(WHAT, url, headers, None, key)
+    return await opened(WHAT, url, headers, outward, key)
 
 
 def details(text: str, url: str, key: str | None) -> None:

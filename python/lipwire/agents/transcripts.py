@@ -7,16 +7,27 @@ so they are sent at most every PARTIAL_MS and take BYTES_A_SECOND at most; what 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
 
 from ..protocol import transcript as t
+from . import turn_report
 from .brains.base import TimedWord
 from .config import TranscriptFormat
+from .turns import Turn
 
 PARTIAL_MS = 200
 """Time between two versions of a text that is not final."""
 BYTES_A_SECOND = 10_000
 """What partial texts take at most: a third of what a data stream carries."""
+
+
+MODULES = {"LLM": "llm", "TOOL": "llm", "REALTIME": "mllm", "TTS": "tts"}
+"""Of an error, by the first part of its code. Agora's client toolkit knows these, "context" and "unknown", and drops
+the message of any other."""
 
 
 def stream_id(user: str) -> t.StreamId:
@@ -94,7 +105,7 @@ class Transcripts:
                 turn_seq_id=self._sequence,
                 turn_status=status,
                 language=self._language,
-                words=_words(words) if status != t.RUNNING else None,
+                word_times=_words(words) if status != t.RUNNING else None,
             )
             self._text(message, t.AGENT_STREAM, turn_id, text, status != t.RUNNING, now_ms)
 
@@ -114,9 +125,43 @@ class Transcripts:
         self._put(t.Metrics(module=module, metric_name=name, turn_id=turn_id, latency_ms=ms, segments=segments,
                             send_ts=self.wall_ms))  # fmt: skip
 
-    def error(self, module: str, message: str, reason: str, turn_id: int) -> None:
-        """Something failed."""
+    def error(self, message: str, reason: str, turn_id: int) -> None:
+        """Something failed: a code such as LLM_ERROR, and a sentence for users."""
+        module = MODULES.get(reason.partition("_")[0], "unknown")
         self._put(t.Error(module=module, message=message[:400], reason=reason, turn_id=turn_id, send_ts=self.wall_ms))
+
+    def picture_refused(self, uuid: str, reason: str, message: str, turn_id: int) -> None:
+        """A picture that a client sent is not used."""
+        what = {"module": "picture", "uuid": uuid, "success": False, "error": {"code": reason, "message": message}}
+        self._put(t.Error(module="context", message=json.dumps(what), reason=reason, turn_id=turn_id,
+                          send_ts=self.wall_ms))  # fmt: skip
+
+    def picture_taken(self, facts: Mapping[str, Any], turn_id: int) -> None:
+        """A picture that a client sent will be looked at."""
+        message = json.dumps({**facts, "upload_time": self.wall_ms})
+        self._put(t.Info(message=message, turn_id=max(1, turn_id), send_ts=self.wall_ms))
+
+    def turn_finished(self, agent_id: str, turn: Turn) -> None:
+        """A turn is over, and its way from a user to an answer took so long."""
+        figures = turn_report.metrics(turn.as_dict())
+        payload = {"agent_id": agent_id, "turn_id": turn.turn_id, "start": {"start_at": turn.start_at}}
+        self._put(t.TurnFinished(payload=msgspec.convert(payload | {"metrics": figures}, t.FinishedTurn)))
+
+    def marked(self, begins: bool, request_id: str, turn_id: int, error: str | None) -> None:
+        """What became of a client's word that its user's speech begins or ends; `error`: why nothing did."""
+        outcome = t.ManualOutcome(
+            success=error is None,
+            request_id=request_id,
+            turn_id=turn_id if error is None else None,
+            error_message=error,
+        )
+        made = t.ManualStart if begins else t.ManualEnd
+        self._put(made(event_id=request_id, event_ms=self.wall_ms, payload=outcome))
+
+    def speech_ended(self, reason: str, max_duration_ms: int | None, turn_id: int) -> None:
+        """The agent has ended a user's speech whose client did not."""
+        payload = t.Timeout(reason=reason, max_duration_ms=max_duration_ms, turn_id=turn_id)
+        self._put(t.ManualTimeout(event_id=f"eos-{turn_id}", event_ms=self.wall_ms, payload=payload))
 
     def tool(self, call_id: str, name: str, arguments: str) -> None:
         """A function of the client's is called."""
@@ -145,7 +190,8 @@ class Transcripts:
         if self.form == "off":
             return 0
         message.message_id = f"{self._sender}{next(self._numbers):x}"
-        packets = t.chunks(message.message_id, t.encode(message), self._room)
+        first = 0 if self.form == "v0.3" else 1
+        packets = t.chunks(message.message_id, t.encode(message), self._room, first=first)
         self.sent += 1
         self._send(packets)
         return sum(map(len, packets))

@@ -8,10 +8,16 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-StartReason = Literal["speech", "text", "respond", "greeting", "speak", "failure", "agent"]
-"""The user spoke or wrote; the service asked for an answer; the agent's own words: the greeting, /speak, the failure
-message, or something that the brain began by itself (such as what follows a tool)."""
+StartReason = Literal["speech", "text", "think", "respond", "greeting", "silence", "speak", "failure", "agent"]
+"""The user spoke or wrote; a text was put in as if the user had said it; the service asked for an answer; the agent's
+own words: the greeting, what it says after a silence, /speak, the failure message, or something that the brain began by
+itself (such as what follows a tool)."""
 EndReason = Literal["finished", "interrupted", "failed", "no_reply"]
+Cause = Literal["speech", "speak", "think", "interrupt", "leave", "keywords", "disable"]
+"""What a turn gave way to: the user's voice, /speak, a text that is answered, /interrupt, or that the agent leaves; or
+why the user's was left unanswered: none of the keywords was in it, or interrupting is switched off."""
+Transport = Literal["http", "rtm"]
+"""How such a request came: over HTTP, or as a message in the channel."""
 
 KEPT = 200
 """How many turns, and how many messages, are kept: the newest."""
@@ -33,8 +39,25 @@ class Turn(Struct, kw_only=True):
     user: str = ""
     start_ms: int
     """When it began, by the agent's clock: ms of sound since the agent came."""
+    start_at: int = 0
+    """The same in ms since 1970, as `end_at`."""
     end_reason: EndReason | None = None
     end_ms: int | None = None
+    end_at: int | None = None
+    caused_by: Cause | None = None
+    """Why it was interrupted, or has no reply."""
+    transport: Transport = "http"
+    """How the request came that caused that."""
+    error: tuple[str, str] | None = None
+    """Code and message of what failed in it."""
+    greeting: int = 0
+    """Which greeting it is, from 1 on."""
+    action: str = ""
+    """What was done after a silence: "speak" or "think"."""
+    least_voice_ms: int | None = None
+    """How long a voice had to last to begin it, where that was said."""
+    played_ms: float = 0.0
+    """How much of the reply was heard."""
     user_text: str = ""
     agent_text: str = ""
     user_began_ns: int | None = None
@@ -53,6 +76,13 @@ class Turn(Struct, kw_only=True):
         if self.user_ended_ns is None or "first_sample" not in self.marks:
             return None
         return (self.marks["first_sample"] - self.user_ended_ns) / 1e6
+
+    @property
+    def speech_ms(self) -> float | None:
+        """How long the user spoke, with the silence that ended it; None = the user did not, or still does."""
+        if self.user_began_ns is None or self.user_ended_ns is None:
+            return None
+        return max(0.0, (self.user_ended_ns - self.user_began_ns) / 1e6)
 
     def segments(self) -> dict[str, float]:
         """The parts of `e2e_latency_ms`, in order, in ms; they add up to it. A part whose end nobody has marked is in
@@ -77,14 +107,24 @@ class Turn(Struct, kw_only=True):
 
     def as_dict(self) -> dict[str, Any]:
         """The turn as `Agent.turns` has it, JSON-able."""
-        e2e = self.e2e_latency_ms
+        e2e, spoke = self.e2e_latency_ms, self.speech_ms
         return {
             "turn_id": self.turn_id,
             "start_reason": self.start_reason,
             "end_reason": self.end_reason,
+            "caused_by": self.caused_by,
+            "transport": self.transport,
+            "error": None if self.error is None else list(self.error),
             "user": self.user,
             "start_ms": self.start_ms,
+            "start_at": self.start_at,
             "end_ms": self.end_ms,
+            "end_at": self.end_at,
+            "greeting": self.greeting,
+            "action": self.action,
+            "least_voice_ms": self.least_voice_ms,
+            "speech_ms": None if spoke is None else round(spoke),
+            "played_ms": round(self.played_ms),
             "e2e_latency_ms": None if e2e is None else round(e2e, 2),
             "segments": self.segments() if e2e is not None else {},
             "user_text": self.user_text,
@@ -98,24 +138,35 @@ class Turns:
     def __init__(self) -> None:
         self._kept: deque[Turn] = deque(maxlen=KEPT)
         self._numbers = itertools.count(1)
+        self._greetings = itertools.count(1)
+        self.began_at = 0
+        """When the agent's clock was 0, in ms since 1970, as far as that is known now."""
         self.count = 0
         self.open: Turn | None = None
         """Whose reply has not begun."""
 
     def begin(self, reason: StartReason, start_ms: int, user: str = "") -> Turn:
         """The next turn; one that still waits for its reply gets none."""
-        self.drop_open(start_ms)
-        turn = Turn(turn_id=next(self._numbers), start_reason=reason, user=user, start_ms=start_ms)
+        self.drop_open(start_ms, "speech" if reason == "speech" else "think")
+        turn = Turn(
+            turn_id=next(self._numbers),
+            start_reason=reason,
+            user=user,
+            start_ms=start_ms,
+            start_at=self.began_at + start_ms,
+        )
+        if reason == "greeting":
+            turn.greeting = next(self._greetings)
         self._kept.append(turn)
         self.count += 1
-        if reason in ("speech", "text", "respond"):
+        if reason in ("speech", "text", "think", "respond"):
             self.open = turn
         return turn
 
-    def drop_open(self, now_ms: int) -> None:
-        """Ends the turn that waits, as no reply is going to come."""
+    def drop_open(self, now_ms: int, cause: Cause | None = None) -> None:
+        """Ends the turn that waits, as no reply is going to come; without a cause, as nothing was said in it."""
         if self.open is not None:
-            self.end(self.open, "no_reply", now_ms)
+            self.end(self.open, "no_reply", now_ms, cause)
 
     def answered(self, start_ms: int) -> Turn:
         """The turn that a reply of the brain's belongs to: the one that waits, or a new one of the brain's own."""
@@ -123,23 +174,27 @@ class Turns:
         self.open = None
         return turn
 
-    def beside(self, reason: StartReason, start_ms: int) -> Turn:
-        """A turn for the agent's own words; the one that waits for an answer goes on waiting."""
+    def beside(self, reason: StartReason, start_ms: int, user: str = "") -> Turn:
+        """A turn for the agent's own words, or into them; the one that waits for an answer goes on waiting."""
         waits, self.open = self.open, None
-        turn = self.begin(reason, start_ms)
+        turn = self.begin(reason, start_ms, user)
         self.open = waits
         return turn
 
-    def end(self, turn: Turn, reason: EndReason, now_ms: int) -> None:
+    def end(
+        self, turn: Turn, reason: EndReason, now_ms: int, cause: Cause | None = None, transport: Transport = "http"
+    ) -> None:
         """Ends a turn; one that has ended stays as it is."""
         if turn.end_reason is None:
-            turn.end_reason, turn.end_ms = reason, now_ms
+            turn.end_reason, turn.end_ms, turn.end_at = reason, now_ms, self.began_at + now_ms
+            turn.caused_by, turn.transport = cause, transport
         if turn is self.open:
             self.open = None
 
     def again(self, turn: Turn) -> None:
-        """A turn that was ended as one without words had some: it waits for its reply."""
-        turn.end_reason = turn.end_ms = None
+        """A turn that was ended as one without words had some, or one beside the others is answered: it waits for its
+        reply."""
+        turn.end_reason = turn.end_ms = turn.end_at = turn.caused_by = None
         self.open = turn
 
     @property
@@ -158,10 +213,13 @@ class History:
     def __init__(self) -> None:
         self._kept: deque[dict[str, Any]] = deque(maxlen=KEPT)
 
-    def add(self, role: str, text: str, turn_id: int, wall_ms: int) -> None:
-        """Adds a message of `wall_ms` (ms since 1970). What the user said may become known while it is answered, or
-        later: it comes before its answer."""
+    def add(self, role: str, text: str, turn_id: int, wall_ms: int, speech: tuple[float, float] | None = None) -> None:
+        """Adds a message of `wall_ms` (ms since 1970), which was said from one moment of the agent's clock to another
+        (`speech`, in ms) where it was said. What the user said may become known while it is answered, or later: it
+        comes before its answer."""
         entry = {"role": role, "content": text, "turn_id": turn_id, "timestamp": wall_ms}
+        if speech is not None:
+            entry |= {"speech_start_ms": round(speech[0]), "speech_end_ms": round(speech[1])}
         later: list[dict[str, Any]] = []
         while role == "user" and self._kept:
             last = self._kept[-1]
@@ -172,5 +230,6 @@ class History:
         self._kept.extend(reversed(later))
 
     def as_list(self) -> list[dict[str, Any]]:
-        """`{role, content, turn_id, timestamp}`, the oldest first."""
+        """`{role, content, turn_id, timestamp}`, and of what was said `speech_start_ms` and `speech_end_ms`; the oldest
+        first."""
         return list(self._kept)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, get_type_hints
 
 import msgspec
+from msgspec import structs
 
 from ..errors import InvalidArgument
 from .config import AgentConfig
 from .describe import apply
 from .headers import check_headers
+from .turn_taking import check_turn_taking
 
 __all__ = ["apply", "check"]
 
 CHANGEABLE = frozenset({"token", "language", "voice", "instructions", "tools", "idle_timeout", "feelings"})
-SECTIONS = frozenset({"llm", "turn_detection"})
-FIXED = frozenset({"llm.server_key"})
+SECTIONS = frozenset({"llm", "turn_detection", "realtime"})
+FIXED = frozenset({"llm.server_key", "llm.style", "llm.custom", "llm.mcp_servers", "llm.template_variables"}) | {
+    f"realtime.{name}" for name in ("url", "api_key", "model", "messages")
+}
 RANGES: dict[str, tuple[float, float]] = {
     "turn_detection.threshold": (0.0, 1.0),
     "turn_detection.interrupt_threshold": (0.0, 1.0),
@@ -24,15 +29,20 @@ RANGES: dict[str, tuple[float, float]] = {
     "turn_detection.max_wait_ms": (500, 10_000),
     "turn_detection.false_interruption_timeout": (0, 30),
     "llm.max_history": (0, 1024),
+    "turn_detection.interrupt_duration_ms": (120, 1200),
+    "turn_detection.speaking_interrupt_duration_ms": (120, 1200),
     "idle_timeout": (0, float("inf")),
 }
+NEVER = {"turn_detection.max_wait_ms": -1}
+"""Values beside a range."""
 
 
 def check(config: AgentConfig, changes: dict[str, Any]) -> dict[str, Any]:
     """The changes, with their types right.
 
     Raises:
-        InvalidArgument: names the first field that is unknown, fixed, of a wrong type or out of range.
+        InvalidArgument: names the first field that is unknown, fixed, of a wrong type or out of range, or that its
+        brain cannot do.
     """
     checked = {}
     for name, value in changes.items():
@@ -53,7 +63,12 @@ def check(config: AgentConfig, changes: dict[str, Any]) -> dict[str, Any]:
             except InvalidArgument as exc:
                 raise InvalidArgument(f"{name} {exc}") from None
         low, high = RANGES.get(name, (float("-inf"), float("inf")))
-        if isinstance(value, int | float) and not low <= value <= high:
-            raise InvalidArgument(f"{name} must be {low:g}..{high:g}, got {value:g}")
+        if isinstance(value, int | float) and not low <= value <= high and value != NEVER.get(name):
+            or_never = f" or {NEVER[name]}" if name in NEVER else ""
+            raise InvalidArgument(f"{name} must be {low:g}..{high:g}{or_never}, got {value:g}")
         checked[name] = value
+    if any(name.startswith("turn_detection.") for name in checked):
+        as_changed = structs.replace(config, turn_detection=copy(config.turn_detection))
+        apply(as_changed, {name: value for name, value in checked.items() if name.startswith("turn_detection.")})
+        check_turn_taking(as_changed)
     return checked

@@ -22,9 +22,14 @@ def jpeg(i420: bytes, width: int, height: int, quality: int = 5) -> bytes:
     picture = np.frombuffer(i420, np.uint8).reshape(height * 3 // 2, width)
     frame = av.VideoFrame.from_ndarray(picture, "yuv420p")
     frame.color_range = ColorRange.MPEG
+    return as_jpeg(frame, quality)
+
+
+def as_jpeg(frame: av.VideoFrame, quality: int) -> bytes:
+    """A picture as JPEG; as `jpeg`."""
     full = frame.reformat(format="yuvj420p", dst_color_range=ColorRange.JPEG)
     encoder: Any = av.CodecContext.create("mjpeg", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuvj420p"
+    encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, "yuvj420p"
     encoder.time_base = Fraction(1)
     encoder.options = {"qmin": str(quality), "qmax": str(quality)}
     full.pts = 0

@@ -36,12 +36,14 @@ def settle_voice(config: AgentConfig, services: Services) -> None:
 def _settle_offline(config: AgentConfig, voice: Voice, services: Services) -> None:
     """Of this machine: the face's, and what speaks in its place where that fails."""
     try:
-        name = choose(None, voice, config.language, services.voices).name
+        chosen = choose(None, voice, config.language, services.voices)
     except LipwireError as exc:  # nothing that speaks is there, which is told later; nobody speaks the language; or
         config.voice = voice.for_espeak()  # the face's own cannot be had, for which no face is kept from being shown
         if voice.offline and not isinstance(exc, BadState):
             tell(f"{config.voice} speaks in place of the face's own, {voice.offline}: {exc}")
+            config.missing_voice = f"{voice.offline}: {exc}"
         return
+    name, config.missing_voice = chosen.name, chosen.instead
     if name.engine == "espeak":
         config.voice = name.voice
     else:  # clients are told of it: as the face has it, rather than where its file is

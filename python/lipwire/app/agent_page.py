@@ -74,12 +74,7 @@ class PageAgents:
 
     def config(self) -> PageConfig:
         """What the page offers: the brains that lack nothing, the one that a server is set to first."""
-        c, missing = self._setup.config, self._setup.missing()
-        first = [c.agent_brain] if c.agent_brain is not None else []
-        brains: list[BrainKind] = [kind for kind in get_args(BrainKind) if kind in first]
-        brains += [kind for kind in get_args(BrainKind) if not missing[kind] and kind not in first and not first]
-        ours = Avatar.load(c.avatar).name
-        avatars = [ours, *(name for name in Avatar.builtin() if name != ours)]
+        c, brains, avatars = self._setup.config, self._brains(), self._avatars()
         return PageConfig(
             brains=brains,
             voices=self._voices(brains[0]) if brains else [],
@@ -89,6 +84,16 @@ class PageAgents:
             agora_sdk=c.agora_web_sdk,
             watch_path="./",
         )
+
+    def _brains(self) -> list[BrainKind]:
+        c, missing = self._setup.config, self._setup.missing()
+        first = [c.agent_brain] if c.agent_brain is not None else []
+        brains: list[BrainKind] = [kind for kind in get_args(BrainKind) if kind in first]
+        return brains + [kind for kind in get_args(BrainKind) if not missing[kind] and kind not in first and not first]
+
+    def _avatars(self) -> list[str]:
+        ours = Avatar.load(self._setup.config.avatar).name
+        return [ours, *(name for name in Avatar.builtin() if name != ours)]
 
     def _voices(self, brain: BrainKind) -> list[str]:
         """Names that somebody will speak with, where the page leaves the brain to the server."""
@@ -113,10 +118,10 @@ class PageAgents:
         Raises:
             InvalidArgument: the brain is none of those offered. AgentError: see `AgentManager.start`.
         """
-        offered = self.config()
-        if wanted.brain is not None and wanted.brain not in offered.brains:
-            raise InvalidArgument(f"brain must be one of {', '.join(offered.brains)}, got {wanted.brain!r}")
-        agent = wanted.config(offered.brains[0], offered.avatars[0])
+        brains = self._brains()
+        if wanted.brain is not None and wanted.brain not in brains:
+            raise InvalidArgument(f"brain must be one of {', '.join(brains)}, got {wanted.brain!r}")
+        agent = wanted.config(brains[0], self._avatars()[0])
         agent.owner = owner
         fit(agent, self._has_room)
         record = await self._manager.start(agent)

@@ -6,19 +6,23 @@ import importlib.util
 import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, get_args
+from urllib.parse import urlsplit
 
 from ..agents.agent import Agent
 from ..agents.brains import make_brain
 from ..agents.brains.base import Brain, Services
 from ..agents.brains.guide import greeting_in
+from ..agents.checks import check_mcp, check_realtime, check_style, check_tools
 from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
 from ..agents.openai_models import REALTIME, SPEECH, TRANSCRIPTION
 from ..agents.speech.offline_stt import told as ears_told
 from ..agents.speech.offline_stt import what_hears
+from ..agents.turn_taking import check_turn_taking
 from ..channel.agora.channel import Agora, AgoraOptions, agora_token
 from ..channel.agora.presence import available, lacking
+from ..channel.agora.wire import check_encryption
 from ..channel.base import Channel
 from ..errors import InvalidArgument, LipwireError
 from ..models.voices.choose import speaks_here
@@ -124,19 +128,43 @@ class AgentSetup:
         """Whether it joins a channel of Agora's, which is the same for every owner; else a room of its owner's."""
         return self.in_agora and agent.transport != "room"
 
+    def ours(self, url: str) -> bool:
+        """Whether it leads to this server: its host is one of those that the settings name it by (`public_hosts`, the
+        hosts of `public_ws_url` and `public_viewer_url`, `host` and this machine's own), at its HTTP port or where
+        HTTP is usual."""
+        c = self.config
+        try:
+            parts = urlsplit(url)
+            host, port = (parts.hostname or "").rstrip("."), parts.port
+        except ValueError:
+            return False
+        public = {name.lower() for name in c.public_hosts}
+        public |= {urlsplit(named).hostname or "" for named in (c.public_ws_url, c.public_viewer_url) if named}
+        if host in public - {""}:
+            return port in (None, 80, 443, c.http_port)
+        return host in ("localhost", "127.0.0.1", "::1", c.host) and port == c.http_port
+
     def prepare(self, agent: AgentConfig) -> None:
         """Completes what a request asked for with what is the server's to say.
 
         Raises:
             InvalidArgument: an unknown avatar, a voice by a path, a channel of Agora's where the server is not set up
-            for them, motion where none is sent, headers for a service that it does not ask, or a vendor that cannot be
-            called.
+            for them, motion where none is sent, headers for a service that it does not ask, turns that its brain does
+            not know, no LLM where it has none itself, what its chat service's style has not, a realtime model where it
+            has another brain for every agent, or a vendor of speech that cannot be called.
         """
         c = self.config
         if agent.transport == "agora" and not self.in_agora:
             raise InvalidArgument(
                 "this server is not set up for Agora's channels (lipwire doctor says what is missing)"
             )
+        if agent.encryption is not None:
+            if not self.goes_to_agora(agent):
+                raise InvalidArgument(
+                    "rtc.encryption_key: this agent joins a room of this server, which is always encrypted, with keys "
+                    "that are made for each connection (DTLS-SRTP); leave it out"
+                )
+            check_encryption(agent.encryption)
         if agent.record is not None and self.films is None:
             raise InvalidArgument(NO_FILMS)
         check_no_path(agent.voice)
@@ -148,14 +176,27 @@ class AgentSetup:
             raise InvalidArgument(f"{text}; add avatar.egress")
         check_film(agent.egress, filmed=agent.record is not None)
         if c.agent_brain is not None:
+            if agent.realtime is not None and c.agent_brain != "realtime":
+                raise InvalidArgument(f"mllm: every agent of this server has the brain {c.agent_brain} (agent_brain)")
             agent.brain = c.agent_brain
+        check_turn_taking(agent)
         if agent.avatar is not None:
             agent.avatar = self._avatar(agent.avatar)
         if not agent.llm.url:  # our key goes to our service, never to one that a caller named
             agent.llm.url = c.llm_url
             if not agent.llm.api_key and c.openai_api_key:
                 agent.llm.api_key, agent.llm.server_key = c.openai_api_key, True
+            self._check_own_llm(agent)
             agent.llm.model = agent.llm.model or c.llm_model
+            agent.llm.style, agent.llm.custom = "openai", False  # which the server's own is
+        if agent.brain == "cascade":
+            check_style(agent.llm, agent.tools)
+        check_tools(agent.tools, agent.llm.template_variables)
+        check_mcp(agent.llm.mcp_servers)
+        if agent.realtime is not None:
+            if agent.brain != "realtime":
+                raise InvalidArgument(f"mllm: this server's agents think by {agent.brain} (agent_brain); leave it out")
+            check_realtime(agent.realtime)
         if agent.brain == "guide" and agent.llm.greeting_message is None:
             agent.llm.greeting_message = greeting_in(agent.language)
         services = self.services(agent)
@@ -166,6 +207,12 @@ class AgentSetup:
             if headers and (url is None or agent.brain not in ("cascade", "guide")):
                 raise InvalidArgument(f"{name}: this agent asks no such service (brain {agent.brain}, {setting} {url})")
         _check_vendors(agent)
+
+    def _check_own_llm(self, agent: AgentConfig) -> None:
+        """Whether the server's own LLM, which was not named, can be asked."""
+        if agent.brain == "cascade" and is_openai(agent.llm.url) and not agent.llm.api_key:
+            text = "llm.url: this server has no LLM of its own; name one here, with llm.api_key"
+            raise InvalidArgument(f"{text}, or have its operator set OPENAI_API_KEY or llm_url")
 
     def make(self, agent: AgentConfig, on_event: Callable[[AgentEvent], None]) -> Agent:
         """For `AgentManager`: the agent, on the brain and in the channel that its config names; nothing is open yet.
@@ -178,7 +225,8 @@ class AgentSetup:
         preencoded = of_server(self.config.preencoded, agent.pixel_rate, taken)
         film = self.film(agent)
         try:
-            made = Agent(agent, channel, brain, on_event=on_event, preencoded=preencoded, film=film)
+            outward = self.outward.of(agent.owner)
+            made = Agent(agent, channel, brain, on_event=on_event, preencoded=preencoded, film=film, outward=outward)
         except BaseException:
             if film is not None and self.films is not None:
                 self.films.forget(film)
@@ -231,11 +279,13 @@ class AgentSetup:
             egress=agora_egress(agent.egress, motion=agent.says_motion),
             motion_carrier=agent.motion_carrier or "data",
             motion_sets=check_sets(agent.motion_sets),
+            encryption=agent.encryption,
         )
 
     def brain(self, agent: AgentConfig) -> Brain:
         """The brain that it thinks with. Raises AgentStartFailed or another LipwireError where that cannot be had."""
-        if agent.brain == "realtime" and (missing := self.missing()["realtime"]):
+        theirs = agent.realtime is not None and bool(agent.realtime.url or agent.realtime.api_key)
+        if agent.brain == "realtime" and not theirs and (missing := self.missing()["realtime"]):
             raise AgentStartFailed(f"the brain realtime needs {', '.join(missing)}, which this server has not")
         return make_brain(agent, self.services(agent))
 

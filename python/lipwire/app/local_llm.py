@@ -189,15 +189,18 @@ def looks(config: Config, llm_key: str | None = None) -> bool:
 
 
 async def settle_llm(
-    config: Config, llm_key: str | None = None, ports: Iterable[Port] = PORTS
+    config: Config, llm_key: str | None = None, ports: Iterable[Port] = PORTS, named: str | None = None
 ) -> tuple[Config, Found | None]:
     """The settings with a model of this machine: where nobody has said where an agent thinks, one that is found; where
     the URL of a server of this machine was given and no model, one that it has. And what was found, if anything.
 
+    Args:
+        named: the model that somebody has named, who may have named the default one: it, and no other.
+
     Raises:
         InvalidArgument: see `find`; or what was found has a port of ours.
     """
-    own_model = config.llm_model != DEFAULTS.llm_model
+    own_model = named is not None or config.llm_model != DEFAULTS.llm_model
     found: Found | None = None
     if looks(config, llm_key):
         found = await find(config.llm_model if own_model else None, ports)

@@ -51,7 +51,8 @@ from ..publish.webrtc import WebRTC
 from ..rtp.inbound import Digit
 from ..rtp.tally import Tally
 from ..servers.access import Caller, Gate, admin_token, count_requests, link, minting_routes
-from ..servers.agents import AgentCollector, Project, agent_routes, token_routes
+from ..servers.agent_gate import Project
+from ..servers.agents import AgentCollector, agent_routes, token_routes
 from ..servers.allowlist import Allowlist
 from ..servers.http import HttpServer, serve_http
 from ..servers.http import create_app as create_http_app
@@ -402,6 +403,7 @@ class Service:
             self.provider.check_api_key,
             project=self._project,
             outward=self.agent_setup.outward,
+            ours=self.agent_setup.ours,
             wrong_token=self.provider.wrong_token,
         )
         routes += minting_routes(self.provider, lambda: self.public_viewer_url if self.config.viewer else "")
@@ -514,6 +516,7 @@ class Service:
             egress=agora_egress(request.egress or config.egress, motion=request.motion is not None),
             motion_carrier="data" if request.motion is None else request.motion.carrier,
             motion_sets=_motion_sets(request),
+            area=request.area,
         )
         return Agora(options, on_event, motion_figures=self.motion_figures)
 

@@ -73,7 +73,7 @@ def agent(
     from ..app.agent_command import describe_agent, run_agent, take_model
     from ..app.local_llm import settle_llm
 
-    config, found = asyncio.run(settle_llm(take_model(config, llm_model), llm_key))
+    config, found = asyncio.run(settle_llm(take_model(config, llm_model), llm_key, named=llm_model))
     wanted = describe_agent(
         config,
         channel,

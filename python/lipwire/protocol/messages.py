@@ -26,6 +26,8 @@ VideoEncoding = Literal["H264", "VP8", "AV1"]
 AudioEncoding = Literal["PCM16", "PCM8", "OPUS"]
 Egress = Literal["video", "motion", "both"]
 """What of a face is sent: its pictures, its motion, for who draws it, or both: each viewer has what it asks for."""
+Area = Literal["GLOBAL", "NORTH_AMERICA", "EUROPE", "ASIA", "INDIA", "JAPAN"]
+"""Regions of Agora's network."""
 MotionSet = Literal["visemes", "arkit", "head", "pose", "azure"]
 MotionCarrier = Literal["data", "sei"]
 """What carries motion in an Agora channel: its data stream, or user data in a video of black pictures."""
@@ -109,6 +111,8 @@ class StartRequest(Struct, kw_only=True, omit_defaults=True):
     height: int | None = None
     fps: int | float | str | None = None
     """A number, or a ratio such as "30000/1001"; `stream.frame_rate` says which rate it is exactly."""
+    area: Area | None = None
+    """Where Agora's servers are that the session is to go by; None = anywhere."""
     sample_rate: int | None = None
     """Hz of the audio that leaves."""
     egress: Egress | None = None
@@ -116,6 +120,27 @@ class StartRequest(Struct, kw_only=True, omit_defaults=True):
     motion: MotionRequest | None = None
     rtp: RtpRequest | None = None
     record: FilmRequest | None = None
+
+
+class AgoraBody(AgoraSettings, kw_only=True):
+    """`agora_settings` as a body may have it."""
+
+    enable_string_uid: bool = False
+
+
+class StartBody(StartRequest, kw_only=True):
+    """POST /session/start as a body may have it: what `parse_start` makes a StartRequest of, for the API's
+    description. Clients of ours send all of StartRequest, for other providers' sake."""
+
+    quality: Quality = "high"
+    version: Literal["v1"] = "v1"
+    video_encoding: VideoEncoding = "H264"
+    agora_settings: AgoraBody
+    video_width: int | None = None
+    """Another name of `width`, as `video_height` of `height`."""
+    video_height: int | None = None
+    aspect_ratio: str | None = None
+    """The picture's shape, where not both of width and height are there."""
 
 
 class FilmGranted(Struct, kw_only=True):
@@ -380,6 +405,8 @@ _START_RULES: dict[str, Rule] = {
     "video_encoding": _one_of("H264", "VP8", "AV1"),
     "agora_settings": (lambda v: isinstance(v, dict), "an object"),
 }
+_START_DEFAULTS = {"quality": "high", "version": "v1", "video_encoding": "H264"}
+"""What the engine's configurations have no field for, by what its own client of the protocol sends."""
 _AGORA_RULES: dict[str, Rule] = {
     "app_id": _STRING,
     "token": _STRING,
@@ -387,12 +414,17 @@ _AGORA_RULES: dict[str, Rule] = {
     "uid": _STRING,
     "enable_string_uid": (lambda v: isinstance(v, bool), "true or false"),
 }
+_AGORA_DEFAULTS = {"token": "", "enable_string_uid": False}
+_SAME = {"video_width": "width", "video_height": "height"}
+"""Other names of fields, which clients of other avatars send."""
+_SHAPE = re.compile(r"([1-9]\d{0,3}):([1-9]\d{0,3})")
 _OPTIONAL_RULES: dict[str, Rule] = {
     "activity_idle_timeout": (_seconds, "a number of seconds >= 0 (0 = never)"),
     "width": _SIZE,
     "height": _SIZE,
     "fps": (_frame_rate, f'a number 1..{MAX_FPS}, or a ratio such as "30000/1001"'),
     "sample_rate": _whole(MIN_RATE, MAX_RATE),
+    "area": _one_of(*get_args(Area)),
     "egress": _one_of("video", "motion", "both"),
     "rtp": (lambda v: isinstance(v, dict) and isinstance(v.get("sdp"), str), "an object with an SDP offer in sdp"),
     "motion": (lambda v: isinstance(v, dict), "an object"),
@@ -408,12 +440,13 @@ _MOTION_RULES: dict[str, Rule] = {
 _FILM_RULES: dict[str, Rule] = {
     "file": (lambda v: isinstance(v, str) and FILM_NAME.fullmatch(v) is not None, FILM_NAME_WORDS),
 }
-ADDITIONS = ("width", "height", "fps", "sample_rate", "egress", "motion", "record")
+ADDITIONS = ("width", "height", "fps", "sample_rate", "area", "egress", "motion", "record")
 """The optional fields of /session/start that are Lipwire's own."""
+_SHAPES = '"1:4" to "4:1", as "9:16"'
 ALLOWED: dict[str, str] = {
     name: rule[1]
     for name, rule in (_START_RULES | _AGORA_RULES | _OPTIONAL_RULES | _MOTION_RULES | _FILM_RULES).items()
-}
+} | {"video_width": _SIZE[1], "video_height": _SIZE[1], "aspect_ratio": _SHAPES}
 """What each field of a start request may be, in words."""
 
 
@@ -446,17 +479,19 @@ def parse_object(body: bytes | str) -> dict[str, Any] | None:
 
 
 def parse_start(body: dict[str, Any]) -> StartRequest:
-    """A checked request from a decoded JSON object. null counts as absent, and an absent token as an empty one.
+    """A checked request from a decoded JSON object. null counts as absent; what is absent and has a default gets it, so
+    an absent token is an empty one. `video_width` and `video_height` are other names of `width` and `height`;
+    `aspect_ratio` ("9:16") shapes the picture where not both of them are there.
 
     Raises:
         InvalidArgument: fields are missing (all of them are named, `agora_settings.uid` for a nested one), or else
             the first one out of range is, with its value and what is allowed.
     """
-    missing = [name for name in _START_RULES if body.get(name) is None]
+    body = _START_DEFAULTS | {name: value for name, value in body.items() if value is not None}
+    missing = [name for name in _START_RULES if name not in body]
     agora = body.get("agora_settings")
-    if isinstance(agora, dict) and agora.get("token") is None:
-        agora = agora | {"token": ""}
     if isinstance(agora, dict):
+        agora = _AGORA_DEFAULTS | {name: value for name, value in agora.items() if value is not None}
         missing += [f"agora_settings.{name}" for name in _AGORA_RULES if agora.get(name) is None]
     if missing:
         raise InvalidArgument(missing_message(missing))
@@ -465,7 +500,8 @@ def parse_start(body: dict[str, Any]) -> StartRequest:
     assert isinstance(agora, dict)
     for name, rule in _AGORA_RULES.items():
         _check(f"agora_settings.{name}", agora[name], rule)
-    optional = {name: body[name] for name in _OPTIONAL_RULES if body.get(name) is not None}
+    body = _sized(body)
+    optional = {name: body[name] for name in _OPTIONAL_RULES if name in body}
     for name, value in optional.items():
         _check(name, value, _OPTIONAL_RULES[name])
     if "rtp" in optional:
@@ -479,6 +515,45 @@ def parse_start(body: dict[str, Any]) -> StartRequest:
         agora_settings=AgoraSettings(**{name: agora[name] for name in _AGORA_RULES}),
         **optional,
     )
+
+
+def _sized(body: dict[str, Any]) -> dict[str, Any]:
+    """The body with its picture in `width` and `height`, if it says anything of its size."""
+    sized = dict(body)
+    for other, name in _SAME.items():
+        if other in body:
+            _check(other, body[other], _SIZE)
+            if sized.setdefault(name, body[other]) != body[other]:
+                raise InvalidArgument(f"{other} is {_show(body[other])}, and {name} is {_show(sized[name])}")
+    if "aspect_ratio" not in body:
+        return sized
+    for name in ("width", "height"):
+        if name in sized:
+            _check(name, sized[name], _SIZE)
+    sized["width"], sized["height"] = _shaped(body["aspect_ratio"], sized)
+    return sized
+
+
+def _shaped(ratio: Any, sized: dict[str, Any]) -> tuple[int, int]:
+    """Width and height by an aspect ratio: of one that is given, else with as many pixels as the quality has."""
+    parts = _SHAPE.fullmatch(ratio) if isinstance(ratio, str) else None
+    shape = Fraction(int(parts[1]), int(parts[2])) if parts else Fraction(0)
+    if not Fraction(1, 4) <= shape <= 4:
+        raise InvalidArgument(f"Invalid value for aspect_ratio: {_show(ratio)}; allowed: {_SHAPES}")
+    own_width, own_height, _, _ = QUALITY[sized["quality"]]
+    width: int | None = sized.get("width")
+    height: int | None = sized.get("height")
+    if width is None:
+        width = _even(math.sqrt(own_width * own_height * shape) if height is None else height * shape)
+    if height is None:
+        height = _even(width / shape)
+    if abs(width - height * shape) > 2 * max(1.0, float(shape)):
+        raise InvalidArgument(f"aspect_ratio is {ratio}, and width x height is {width}x{height}")
+    return width, height
+
+
+def _even(size: float | Fraction) -> int:
+    return 2 * round(size / 2)
 
 
 def _motion(asked: dict[str, Any], egress: Egress | None) -> MotionRequest:

@@ -3,7 +3,8 @@
 AccessToken2 (protocol.md G; the format of Agora's AgoraDynamicKey):
 `"007" + base64(zlib(str(signature) + info))`, little-endian, `str` = u16 length + bytes;
 info = str app id, u32 issue time, u32 expiry (s after issue), u32 salt, u16 count, services;
-service = u16 type, u16 count of (u16 privilege, u32 expiry), strings (RTC: channel, account; RTM: user id);
+service = u16 type, u16 count of (u16 privilege, u32 expiry), strings (RTC: channel, account; RTM: user id; which others
+have how many: `_STRINGS`), and of two a tail (APaaS: u16 role; RTM 2: permissions on resources);
 key = HMAC-SHA256(salt, HMAC-SHA256(issue time, certificate)), signature = HMAC-SHA256(key, info).
 
 Time (Unix seconds) and salt are arguments, so the same call gives the same token.
@@ -35,11 +36,11 @@ MAX_EXPIRE = 24 * 3600
 """Seconds: what Agora honours at most."""
 _MAX_INFLATED = 1 << 16
 
-RTC, RTM = 1, 2
+RTC, RTM, STREAMING, FPA, CHAT, FCDN, APAAS, RTM2, CONVO_AI, STT = range(1, 11)
 JOIN, PUBLISH_AUDIO, PUBLISH_VIDEO, PUBLISH_DATA = 1, 2, 3, 4
 LOGIN = 1
-_STRINGS = {RTC: 2, RTM: 1, 4: 0, 5: 1}
-"""Strings after the privileges, by service type (4 FPA, 5 Chat are read, not built)."""
+_STRINGS = {RTC: 2, RTM: 1, STREAMING: 2, FPA: 0, CHAT: 1, FCDN: 2, APAAS: 2, RTM2: 1, CONVO_AI: 0, STT: 0}
+"""Strings after the privileges, by service type. Of the services other than RTC and RTM none is built here."""
 
 
 class TokenError(LipwireError, ValueError):
@@ -56,8 +57,10 @@ class Service(Struct, kw_only=True):
     """One service of a token: its privileges (number -> seconds, 0 = as the token) and its strings."""
 
     type: int
-    privileges: dict[int, int]
+    privileges: dict[int, int] = {}
     strings: tuple[str, ...] = ()
+    tail: bytes = b""
+    """What follows the strings, as it is."""
 
 
 class AccessToken(Struct, kw_only=True):
@@ -109,7 +112,7 @@ class AccessToken(Struct, kw_only=True):
                 info += struct.pack("<HH", service.type, len(service.privileges))
                 for privilege, seconds in sorted(service.privileges.items()):
                     info += struct.pack("<HI", privilege, seconds)
-                info += b"".join(_pack_str(text) for text in service.strings)
+                info += b"".join(_pack_str(text) for text in service.strings) + service.tail
         except (struct.error, UnicodeError) as exc:
             raise InvalidArgument(f"a token field is out of range: {exc}") from None
         signature = _sign(info, self.issue_ts, self.salt, certificate)
@@ -206,8 +209,25 @@ def parse_token(token: str) -> AccessToken:
 _PRIVILEGES = {
     RTC: {JOIN: "join", PUBLISH_AUDIO: "publish audio", PUBLISH_VIDEO: "publish video", PUBLISH_DATA: "publish data"},
     RTM: {LOGIN: "log in"},
+    STREAMING: {1: "publish a mix", 2: "publish raw streams"},
+    FPA: {LOGIN: "log in"},
+    CHAT: {1: "act as a user", 2: "act as the application"},
+    FCDN: {1: "publish", 2: "play"},
+    APAAS: {1: "act as a user of the room", 2: "act as a user", 3: "act as the application"},
+    RTM2: {LOGIN: "log in"},
 }
-_SERVICES = {RTC: "RTC", RTM: "RTM", 4: "FPA", 5: "Chat"}
+_SERVICES = {
+    RTC: "RTC",
+    RTM: "RTM",
+    STREAMING: "Streaming",
+    FPA: "FPA",
+    CHAT: "Chat",
+    FCDN: "FCDN",
+    APAAS: "APaaS",
+    RTM2: "RTM 2",
+    CONVO_AI: "ConvoAI",
+    STT: "STT",
+}
 
 
 def explain_token(token: str, *, now: float, certificate: str | None = None) -> list[str]:
@@ -234,7 +254,7 @@ def explain_token(token: str, *, now: float, certificate: str | None = None) -> 
         lines.append(f"signature  {'of this certificate' if good else 'NOT of this certificate'}")
     for service in parsed.services:
         name = _SERVICES[service.type]
-        if service.type == RTC:
+        if service.type in (RTC, STREAMING, FCDN):
             user = f"user {service.strings[1]!r}" if service.strings[1] else "any user"
             lines.append(f"{name:<10} channel {service.strings[0]!r}, {user}")
         else:
@@ -306,7 +326,27 @@ def _unpack_service(data: bytes, at: int) -> tuple[Service, int]:
     for _ in range(_STRINGS[kind]):
         text, at = _unpack_str(data, at)
         strings.append(text.decode())
-    return Service(type=kind, privileges=privileges, strings=tuple(strings)), at
+    end = _after_tail(kind, data, at)
+    return Service(type=kind, privileges=privileges, strings=tuple(strings), tail=data[at:end]), end
+
+
+def _after_tail(kind: int, data: bytes, at: int) -> int:
+    """Where a service ends whose strings end at `at`."""
+    if kind == APAAS:
+        struct.unpack_from("<h", data, at)  # its role
+        return at + 2
+    if kind == RTM2:  # resource type -> permission -> names of resources
+        (resources,) = struct.unpack_from("<H", data, at)
+        at += 2
+        for _ in range(resources):
+            _, permissions = struct.unpack_from("<HH", data, at)
+            at += 4
+            for _ in range(permissions):
+                _, names = struct.unpack_from("<HH", data, at)
+                at += 4
+                for _ in range(names):
+                    _, at = _unpack_str(data, at)
+    return at
 
 
 # -------------------------------------------------------------------------------------------------- our own tokens

@@ -1,17 +1,19 @@
 """Transcripts and states over data messages: the objects, and the packets that they travel in (protocol.md E).
 
-An object is JSON, in base64, cut into packets `message_id|index|total|part`. `chunks` cuts, an `Assembler` joins.
+An object is JSON in ASCII (what is not has the form \\uXXXX: Agora's client toolkit reads bytes as Latin-1), in base64,
+cut into packets `message_id|index|total|part`. `chunks` cuts, an `Assembler` joins. The index counts from 1, in v0.3
+from 0: the toolkit throws a packet of index 0 away.
 
-Two sets of objects: v0.3 (`Transcribe`, the only one) and v2 (`UserTranscription`, `AssistantTranscription`,
-`Interrupt`, `State`, `Metrics`, `Error`, `ToolCall`, told apart by `object`). Members are those of Agora's
-Conversational AI; what Lipwire adds says so. Times in ms; `*_ts` are wall clock, ms since 1970, given by the caller.
-Unknown members are ignored.
+Two sets of objects: v0.3 (`Transcribe`, the only one) and v2 (the members of `V2`, told apart by `object`). Members are
+those of Agora's Conversational AI; what Lipwire adds says so. Times in ms; `*_ts` are wall clock, ms since 1970, given
+by the caller. Unknown members are ignored.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
 from typing import Any, Final, Literal
 
 import msgspec
@@ -70,7 +72,10 @@ class UserTranscription(Struct, kw_only=True, tag_field="object", tag="user.tran
 
 
 class AssistantTranscription(Struct, kw_only=True, tag_field="object", tag="assistant.transcription"):
-    """What the agent has said so far in this turn; a higher `turn_seq_id` replaces a lower one."""
+    """What the agent has said so far in this turn; a higher `turn_seq_id` replaces a lower one.
+
+    `words` of Agora's are left out, in every message: where the first one has some the client toolkit shows words as
+    its SDK tells how far the sound is, and else an empty line. Lipwire's own `word_times` are those of a final text."""
 
     message_id: str = ""
     text: str
@@ -82,7 +87,7 @@ class AssistantTranscription(Struct, kw_only=True, tag_field="object", tag="assi
     turn_status: TurnStatus = RUNNING
     stream_id: StreamId = AGENT_STREAM
     user_id: str = ""
-    words: list[Word] | None = None
+    word_times: list[Word] | None = None
 
 
 class Interrupt(Struct, kw_only=True, tag_field="object", tag="message.interrupt"):
@@ -131,6 +136,96 @@ class Error(Struct, kw_only=True, omit_defaults=True, tag_field="object", tag="m
     send_ts: int = 0
 
 
+class Info(Struct, kw_only=True, tag_field="object", tag="message.info"):
+    """The receipt of something that a client sent, in a `turn_id` from 1 on. `message` is JSON; of a picture it has
+    `uuid`, `width`, `height` and more."""
+
+    message_id: str = ""
+    data_type: str = "message"
+    module: str = "context"
+    resource_type: str = "picture"
+    message: str
+    turn_id: int
+    send_ts: int = 0
+
+
+class Segment(Struct, frozen=True):
+    """A part of a turn's latency."""
+
+    name: str
+    latency: float
+
+
+class TurnStart(Struct, frozen=True):
+    start_at: int
+    """Ms since 1970."""
+
+
+class TurnMetrics(Struct, frozen=True):
+    e2e_latency_ms: float
+    segmented_latency_ms: list[Segment] = []
+
+
+class FinishedTurn(Struct, frozen=True, kw_only=True):
+    agent_id: str
+    turn_id: int
+    start: TurnStart
+    metrics: TurnMetrics
+
+
+class TurnFinished(Struct, kw_only=True, tag_field="object", tag="turn.finished"):
+    """A turn is over, with its latency. This and the next three have no `object` with Agora, but an `event_type`."""
+
+    message_id: str = ""
+    event_type: str = "turn.finished"
+    payload: FinishedTurn
+
+
+class ManualOutcome(Struct, frozen=True, kw_only=True):
+    """What became of a client's word that its user's speech begins or ends."""
+
+    success: bool
+    request_id: str
+    turn_id: int | None = None
+    error_message: str | None = None
+
+
+class ManualStart(Struct, kw_only=True, tag_field="object", tag="user.manual_sos.result"):
+    """The answer to `user.manual_sos`."""
+
+    message_id: str = ""
+    event_type: str = "user.manual_sos.result"
+    event_id: str = ""
+    event_ms: int = 0
+    payload: ManualOutcome
+
+
+class ManualEnd(Struct, kw_only=True, tag_field="object", tag="user.manual_eos.result"):
+    """The answer to `user.manual_eos`."""
+
+    message_id: str = ""
+    event_type: str = "user.manual_eos.result"
+    event_id: str = ""
+    event_ms: int = 0
+    payload: ManualOutcome
+
+
+class Timeout(Struct, frozen=True, kw_only=True):
+    reason: str
+    max_duration_ms: int | None = None
+    turn_id: int | None = None
+
+
+class ManualTimeout(Struct, kw_only=True, tag_field="object", tag="assistant.manual_eos.result"):
+    """The agent has ended a user's speech whose client did not."""
+
+    message_id: str = ""
+    event_type: str = "assistant.manual_eos.result"
+    event_id: str = ""
+    event_ms: int = 0
+    payload: Timeout
+
+
 class ToolCall(Struct, kw_only=True, tag_field="object", tag="message.tool_call"):
     """Lipwire's: the model calls a function that the client has. `arguments` is JSON. The client answers with a chat
     message `{"type":"tool_result","call_id":...,"output":...}`."""
@@ -143,17 +238,29 @@ class ToolCall(Struct, kw_only=True, tag_field="object", tag="message.tool_call"
     send_ts: int = 0
 
 
-V2 = UserTranscription | AssistantTranscription | Interrupt | State | Metrics | Error | ToolCall
+V2 = (
+    UserTranscription
+    | AssistantTranscription
+    | Interrupt
+    | State
+    | Metrics
+    | Error
+    | Info
+    | TurnFinished
+    | ManualStart
+    | ManualEnd
+    | ManualTimeout
+    | ToolCall
+)
 TranscriptMessage = Transcribe | V2
 
-_encoder = msgspec.json.Encoder()
 _v2: msgspec.json.Decoder[Any] = msgspec.json.Decoder(V2)
 _v03 = msgspec.json.Decoder(Transcribe)
 
 
 def encode(message: TranscriptMessage) -> bytes:
-    """JSON."""
-    return _encoder.encode(message)
+    """JSON, in ASCII."""
+    return json.dumps(msgspec.to_builtins(message), separators=(",", ":")).encode()
 
 
 def decode(payload: bytes) -> TranscriptMessage:
@@ -172,8 +279,8 @@ def decode(payload: bytes) -> TranscriptMessage:
 # ---------------------------------------------------------------------------------------------------------- packets
 
 
-def chunks(message_id: str, payload: bytes, room: int = PACKET) -> list[bytes]:
-    """The packets of a message of any size, each of at most `room` bytes; index from 0.
+def chunks(message_id: str, payload: bytes, room: int = PACKET, *, first: int = 1) -> list[bytes]:
+    """The packets of a message of any size, each of at most `room` bytes; the index counts from `first`.
 
     Raises:
         InvalidArgument: the id is empty, has a "|" or a NUL, or leaves less than 64 bytes of a packet.
@@ -187,7 +294,7 @@ def chunks(message_id: str, payload: bytes, room: int = PACKET) -> list[bytes]:
     text = base64.b64encode(payload)
     step = room - head
     parts = [text[at : at + step] for at in range(0, len(text), step)] or [b""]
-    return [f"{message_id}|{n}|{len(parts)}|".encode() + part for n, part in enumerate(parts)]
+    return [f"{message_id}|{n}|{len(parts)}|".encode() + part for n, part in enumerate(parts, first)]
 
 
 MAX_PARTS = 1024

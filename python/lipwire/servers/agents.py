@@ -4,7 +4,7 @@
 |---|---|
 | POST {base}/projects/{appid}/join, .../agents/{id}/leave, .../agents/{id}/update | v1 (reference 002) and v2 |
 | GET {base}/projects/{appid}/agents/{id}, .../agents | v1 and v2 |
-| POST .../agents/{id}/speak, .../interrupt, GET .../history, .../turns | v2 |
+| POST .../agents/{id}/speak, .../think, .../interrupt, GET .../history, .../turns | v2 |
 | POST /start_agent, /stop_agent, /control_agent; /start, /stop | reference 003 |
 | GET and POST /token | what a client joins a channel with |
 
@@ -15,8 +15,6 @@ JSON, fields, and then the agent.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import math
 import secrets
@@ -24,11 +22,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
 from litestar import Router, get, post, route
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
-from msgspec import Struct
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -42,34 +40,30 @@ from ..agents.errors import (
     AgentRateLimit,
     AgentStartFailed,
     AgentTimeout,
+    AgentUnauthorized,
     InvalidAgentRequest,
 )
 from ..agents.manager import AgentManager, AgentRecord
 from ..agents.rest import wire as w
+from ..agents.rest.actions import parse_think, parse_turns_query, turns_page
 from ..channel.agora.channel import agora_token
 from ..channel.room.place import made_up_user
 from ..outward import Outward
 from ..protocol import agent_bodies as b
-from ..protocol.tokens import JOIN, PUBLISH_AUDIO, RTC, TokenError, verify_token
+from ..protocol.agent_actions import MAX_TURNS, ConflictReply, HistoryReply, Said, Think, TurnsReply
 from ..provider.keys import OPERATOR
 from ..provider.sessions import ProviderError
+from .agent_gate import Gate
+from .agent_gate import Project as Project
 from .docs import operation
-from .errors import MAX_BODY, AnyRequest, already_running, on_control_exception, on_process_exception
+from .errors import BASE, MAX_BODY, AnyRequest, already_running, on_control_exception, on_process_exception
 from .http import KEYED, CheckKey, check_header, owner_name, read_object, refusals
 
-BASE = "/api/conversational-ai-agent"
 MAX_PAGE = 100
+RECENT = 2 * 3600.0
+"""Seconds: whoever has ended and came before them is not in a list of v2 that names no `from_time`."""
 TOKEN_SECONDS = 3600
 """How long a token of /token is good for."""
-
-
-class Project(Struct, kw_only=True, frozen=True):
-    """The Agora project that agents belong to, if any."""
-
-    app_id: str = ""
-    """What {appid} must be; "" = anything will do."""
-    certificate: str = ""
-    """Its app certificate; "" = no token is made or accepted."""
 
 
 def agent_routes(
@@ -78,6 +72,7 @@ def agent_routes(
     *,
     project: Project | None = None,
     outward: Outward | None = None,
+    ours: Callable[[str], bool] = w.nobodys,
     wrong_token: Callable[[str], object] = lambda token: None,
 ) -> list[ControllerRouterHandler]:
     """Everything of this module, for `route_handlers` of an app.
@@ -86,16 +81,17 @@ def agent_routes(
         manager: runs the agents, on the event loop that runs the app.
         check_key: judges the API key, `Provider.check_api_key` say.
         outward: where the URLs of requests may lead; None = to public addresses.
+        ours: whether a URL is this server's own, whose faces agents draw themselves.
         wrong_token: hears of each token that is none, and raises ProviderError for one too many
             (`Provider.wrong_token`).
     """
     outward = outward or Outward()
     project = project or Project()
-    gate = _Gate(check_key, project, wrong_token)
+    gate = Gate(check_key, project, wrong_token)
     routers: list[ControllerRouterHandler] = [
         Router(
             path=f"{place}{BASE}/{version}",
-            route_handlers=_control(manager, gate, version, outward),
+            route_handlers=_control(manager, gate, version, outward, ours),
             exception_handlers={Exception: on_control_exception},
             request_max_body_size=MAX_BODY,
             include_in_schema=not place,
@@ -107,73 +103,21 @@ def agent_routes(
     return [*routers, process_routes(manager, check_key), token_routes(check_key, project=project)]
 
 
-# ---------------------------------------------------------------------------------------------------------- who asks
-
-
-class _Gate:
-    """`Authorization` of C."""
-
-    def __init__(self, check_key: CheckKey, project: Project, wrong_token: Callable[[str], object]) -> None:
-        self._check_key, self._project, self._wrong_token = check_key, project, wrong_token
-
-    def check(self, request: AnyRequest, app_id: str) -> tuple[str, str | None]:
-        """Whose agents the caller may touch, and the one channel in which; None = in all of them.
-
-        Raises:
-            AgentForbidden: no credentials, wrong ones, or another project's. ProviderError: wrong ones too often.
-        """
-        if self._project.app_id and app_id != self._project.app_id:
-            raise AgentForbidden("this server belongs to another app id")
-        scheme, _, rest = request.headers.get("authorization", "").strip().partition(" ")
-        if scheme.lower() == "basic":
-            try:
-                _, colon, key = base64.b64decode(rest.strip(), validate=True).partition(b":")
-            except (binascii.Error, ValueError):
-                raise AgentForbidden("the Authorization header is no Basic one: base64 of <name>:<api key>") from None
-            return self._check(key if colon else None), None
-        name, _, token = rest.strip().partition("=")
-        if scheme.lower() == "agora" and name.strip().lower() == "token":
-            return OPERATOR, self._check_token(token.strip())  # whose certificate signed it
-        hint = " or agora token=<007 token>" if self._project.certificate else ""
-        raise AgentForbidden(f"the Authorization header must be Basic <base64 of any name:api key>{hint}")
-
-    def _check(self, key: bytes | None) -> str:
-        try:
-            return owner_name(self._check_key(key))
-        except ProviderError as exc:
-            if exc.status == 429:
-                raise
-            raise AgentForbidden(str(exc)) from None
-
-    def _check_token(self, token: str) -> str:
-        if not self._project.certificate:
-            raise AgentForbidden("tokens need an app certificate here (LIPWIRE_AGORA_APP_CERTIFICATE)")
-        now = time.time()
-        try:
-            parsed = verify_token(token, self._project.certificate, now=now, app_id=self._project.app_id or None)
-        except TokenError as exc:
-            if not exc.expired:
-                self._wrong_token(token)
-            raise AgentForbidden(str(exc)) from None
-        service = parsed.service(RTC)
-        rights = {} if service is None else service.privileges
-        for right in (JOIN, PUBLISH_AUDIO):  # what the agent does under it; a mere listener's does not steer
-            if right not in rights or (rights[right] and now >= parsed.issue_ts + rights[right]):
-                raise AgentForbidden("the token gives no right to join and publish in a channel")
-        assert service is not None
-        return service.strings[0]
-
-
 # ------------------------------------------------------------------------------------------------------------------ C
 
 _SECURITY: list[dict[str, list[str]]] = [{"Basic": []}, {"AgoraToken": []}]
 _QUERY = {
     "channel": "only agents in this channel",
     "state": f"one or more of {', '.join(b.STATUSES)} or their numbers, with commas between (also: status)",
-    "from_time": "Unix seconds: only those that came then or later",
+    "from_time": "Unix seconds: only those that came then or later; v2: by default 2 hours ago, and who has not ended",
     "to_time": "Unix seconds: only those that came then or earlier",
     "limit": f"1..{MAX_PAGE} a page (default 20)",
     "cursor": "meta.cursor of the page before",
+}
+
+_PAGES = {
+    "page_index": "an integer from 1 on (default 1)",
+    "page_size": f"an integer 1..{MAX_TURNS} (default {MAX_TURNS})",
 }
 
 
@@ -183,57 +127,67 @@ def _errors(*kinds: type[AgentError]) -> dict[int, ResponseSpec]:
     }
 
 
-_USUAL = _errors(InvalidAgentRequest, AgentForbidden, AgentNotFound, AgentConflict)
+_ASKED = _errors(InvalidAgentRequest, AgentForbidden)
+_USUAL = _ASKED | _errors(AgentNotFound, AgentConflict)
+_ALSO_V2 = _errors(AgentUnauthorized) | {
+    409: ResponseSpec(ConflictReply, description=AgentConflict.code, generate_examples=False)
+}
+"""What v1 answers otherwise."""
 
 
-def _control(manager: AgentManager, gate: _Gate, version: w.Version, outward: Outward) -> list[ControllerRouterHandler]:
+def _control(
+    manager: AgentManager, gate: Gate, version: w.Version, outward: Outward, ours: Callable[[str], bool]
+) -> list[ControllerRouterHandler]:
     join_body = b.JoinV1 if version == "v1" else b.JoinV2
     properties = b.PropertiesV1 if version == "v1" else b.PropertiesV2
+    usual = _USUAL if version == "v1" else _USUAL | _ALSO_V2
+    asked = _ASKED if version == "v1" else _ASKED | {401: _ALSO_V2[401]}
 
-    def find(request: AnyRequest, appid: str, agent_id: str) -> AgentRecord:
-        owner, scope = gate.check(request, appid)
+    def find(request: AnyRequest, appid: str, agent_id: str, *, leaving: bool = False) -> AgentRecord:
+        owner, scope = gate.check(request, appid, leaving=leaving)
         record = manager.get(agent_id, owner)
         if scope is not None and record.config.channel != scope:
             raise AgentNotFound(f"there is no agent {agent_id[:80]!r}")
         return record
 
-    def describe(record: AgentRecord) -> b.AgentReply:
+    def describe(record: AgentRecord, since: float | None = None) -> b.AgentReply:
         return b.AgentReply(
             agent_id=record.id,
             name=record.config.name,
             channel=record.config.channel,
             create_ts=int(record.created),
-            start_ts=int(record.created),
+            start_ts=int(record.created if since is None else since),
             stop_ts=None if record.ended is None else int(record.ended),
             state=record.status if version == "v1" else None,
             status=record.status if version == "v2" else None,
             message=record.reason or None,
             record=b.FilmReply(file=record.config.film) if record.config.film else None,
+            services=b.ServicesReply(**used) if (used := record.in_use()) else None,
         )
 
     @post(
         "/projects/{appid:str}/join",
         status_code=200,
         operation_class=operation(join_body),
-        responses=_USUAL | _errors(AgentLimit, AgentStartFailed, AgentTimeout),
+        responses=usual | _errors(AgentLimit, AgentStartFailed, AgentTimeout),
         security=_SECURITY,
     )
     async def join(request: AnyRequest, appid: FromPath[str]) -> b.AgentReply:
         """Start an agent in a channel; answers once it is there."""
         owner, scope = gate.check(request, appid)
         body = await read_object(request)
-        config = w.parse_join(body, version)
+        config = w.parse_join(body, version, ours)
         config.owner = owner
         if scope is not None and config.channel != scope:
             raise AgentForbidden(f"the token is for channel {scope!r}")
         manager.check(config)  # names are looked up for who may have an agent only
-        await w.check_urls(body, version, outward.of(owner))
+        await w.check_urls(body, version, outward.of(owner), ours)
         return describe(await manager.start(config))
 
-    @post("/projects/{appid:str}/agents/{agent_id:str}/leave", status_code=200, responses=_USUAL, security=_SECURITY)
+    @post("/projects/{appid:str}/agents/{agent_id:str}/leave", status_code=200, responses=usual, security=_SECURITY)
     async def leave(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
         """End an agent; answers once it has left."""
-        record = find(request, appid, agent_id)
+        record = find(request, appid, agent_id, leaving=True)
         if not record.active:
             raise AgentNotFound(f"agent {record.id} has ended: {record.reason}")
         await manager.stop(record)
@@ -242,21 +196,21 @@ def _control(manager: AgentManager, gate: _Gate, version: w.Version, outward: Ou
     @post(
         "/projects/{appid:str}/agents/{agent_id:str}/update",
         status_code=200,
-        operation_class=operation(properties),
-        responses=_USUAL,
+        operation_class=operation(properties, only=w.UPDATABLE[version]),
+        responses=usual,
         security=_SECURITY,
     )
     async def update(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
         """Change what an agent is like while it runs: all of the fields given, or none of them."""
         record = find(request, appid, agent_id)
         body = await read_object(request)
-        changes = w.parse_update(body, version)
+        changes = w.parse_update(body, version, record.config.llm.template_variables)
         manager.running(record.id)
         await w.check_urls(body, version, outward.of(record.config.owner))
         manager.running(record.id).update(changes)
         return describe(record)
 
-    @get("/projects/{appid:str}/agents/{agent_id:str}", responses=_USUAL, security=_SECURITY, sync_to_thread=False)
+    @get("/projects/{appid:str}/agents/{agent_id:str}", responses=usual, security=_SECURITY, sync_to_thread=False)
     def get_one(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
         """The state of an agent; of one that has ended, too, and why."""
         return describe(find(request, appid, agent_id))
@@ -264,14 +218,14 @@ def _control(manager: AgentManager, gate: _Gate, version: w.Version, outward: Ou
     @get(
         "/projects/{appid:str}/agents",
         operation_class=operation(None, _QUERY),
-        responses=_errors(InvalidAgentRequest, AgentForbidden),
+        responses=asked,
         security=_SECURITY,
         sync_to_thread=False,
     )
     def get_list(request: AnyRequest, appid: FromPath[str]) -> b.ListReply:
         """Agents in the order in which they came, the newest ended ones included."""
         owner, scope = gate.check(request, appid)
-        filters = _filters(request) | {"owner": owner}
+        filters = _filters(request, version) | {"owner": owner}
         if scope is not None:
             if filters["channel"] not in (None, scope):
                 raise AgentForbidden(f"the token is for channel {scope!r}")
@@ -289,7 +243,7 @@ def _control(manager: AgentManager, gate: _Gate, version: w.Version, outward: Ou
         "/projects/{appid:str}/agents/{agent_id:str}/speak",
         status_code=200,
         operation_class=operation(b.Speak),
-        responses=_USUAL | _errors(AgentRateLimit),
+        responses=usual | _errors(AgentRateLimit),
         security=_SECURITY,
     )
     async def speak(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
@@ -297,41 +251,76 @@ def _control(manager: AgentManager, gate: _Gate, version: w.Version, outward: Ou
         record = find(request, appid, agent_id)
         said = w.parse_speak(await read_object(request))
         manager.running(record.id).speak(said.text, said.priority, said.interruptable)
-        return describe(record)
+        return describe(record, time.time())
 
     @post(
-        "/projects/{appid:str}/agents/{agent_id:str}/interrupt", status_code=200, responses=_USUAL, security=_SECURITY
+        "/projects/{appid:str}/agents/{agent_id:str}/think",
+        status_code=200,
+        operation_class=operation(Think),
+        responses=usual | _errors(AgentRateLimit),
+        security=_SECURITY,
     )
+    async def think(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
+        """Put a text in as if the user had said it. Where it is ignored, that is a 200, too."""
+        record = find(request, appid, agent_id)
+        asked = parse_think(await read_object(request))
+        manager.running(record.id).think(
+            asked.text,
+            listening=asked.on_listening_action,
+            thinking=asked.on_thinking_action,
+            speaking=asked.on_speaking_action,
+            interruptable=asked.interruptable,
+            metadata=asked.metadata,
+        )
+        return describe(record, time.time())
+
+    @post("/projects/{appid:str}/agents/{agent_id:str}/interrupt", status_code=200, responses=usual, security=_SECURITY)
     async def interrupt(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
         """Make an agent stop speaking or thinking."""
         record = find(request, appid, agent_id)
         await read_object(request, optional=True)
         manager.running(record.id).interrupt()
-        return describe(record)
+        return describe(record, time.time())
 
     @get(
         "/projects/{appid:str}/agents/{agent_id:str}/history",
-        responses=_USUAL,
+        responses=usual,
         security=_SECURITY,
         sync_to_thread=False,
     )
-    def history(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.HistoryReply:
-        """What was said, as far as the agent remembers it."""
+    def history(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> HistoryReply:
+        """What was said, as far as the agent remembers it; of one that has ended, too."""
         r = find(request, appid, agent_id)
-        return b.HistoryReply(agent_id=r.id, start_ts=int(r.created), status=r.status, contents=r.history())
+        contents = msgspec.convert(r.history(), list[Said])
+        return HistoryReply(agent_id=r.id, start_ts=int(r.created), status=r.status, contents=contents)
 
     @get(
-        "/projects/{appid:str}/agents/{agent_id:str}/turns", responses=_USUAL, security=_SECURITY, sync_to_thread=False
+        "/projects/{appid:str}/agents/{agent_id:str}/turns",
+        operation_class=operation(None, _PAGES),
+        responses=usual,
+        security=_SECURITY,
+        sync_to_thread=False,
     )
-    def turns(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.TurnsReply:
-        """The turns: how each began and ended, and where its time went."""
+    def turns(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> TurnsReply:
+        """The turns: how each began and ended, and where its time went; of an agent that has ended, too."""
         r = find(request, appid, agent_id)
-        return b.TurnsReply(agent_id=r.id, start_ts=int(r.created), status=r.status, turns=r.turns())
+        kept = r.turns()
+        page, where = turns_page(kept, parse_turns_query(request.query_params), r.id, r.config.channel)
+        return TurnsReply(
+            agent_id=r.id,
+            name=r.config.name,
+            channel=r.config.channel,
+            start_ts=int(r.created),
+            status=r.status,
+            total_turn_count=kept[-1]["turn_id"] if kept else 0,
+            pagination=where,
+            turns=page,
+        )
 
-    return [*handlers, speak, interrupt, history, turns]
+    return [*handlers, speak, think, interrupt, history, turns]
 
 
-def _filters(request: AnyRequest) -> dict[str, Any]:
+def _filters(request: AnyRequest, version: w.Version) -> dict[str, Any]:
     """The query of GET /agents. Raises InvalidAgentRequest."""
     query = request.query_params
     faults: list[b.Fault] = []
@@ -371,6 +360,8 @@ def _filters(request: AnyRequest) -> dict[str, Any]:
             faults.append(b.Fault("state", f"must be one or more of {', '.join(b.STATUSES)}, got {b.show(states)}"))
     if faults:
         raise InvalidAgentRequest.because(faults)
+    if version == "v2" and filters["since"] is None:
+        filters["recent"] = time.time() - RECENT
     return filters
 
 

@@ -3,7 +3,7 @@
 | body | where |
 |---|---|
 | {error, message, code} | the avatar provider (protocol.md A), the viewer page, rooms and the agent page |
-| {detail, reason} | REST control of agents (protocol.md C) |
+| {detail, reason} | REST control of agents (protocol.md C); in v2 with the `agent_id` that is in the way, if any |
 | {error, details} | agent processes and /token (protocol.md D) |
 
 A fault of ours is a 500: it is logged, and tells nothing.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from typing import Any
 
 import msgspec
@@ -26,13 +27,16 @@ from ..agents.errors import (
     AgentNotFound,
     AgentRateLimit,
     AgentStartFailed,
+    AgentTimeout,
+    AgentUnauthorized,
+    InvalidAgentBody,
     InvalidAgentRequest,
 )
 from ..agents.rest.wire import STATUS, error_of
 from ..channel.room.room import RoomError
 from ..errors import BadData, BadState, BufferFull, InvalidArgument, LipwireError, NoCapacity, OutOfMemory
 from ..protocol import agent_bodies as b
-from ..protocol import messages as m
+from ..protocol.agent_actions import ConflictReply
 from ..provider.sessions import ProviderError
 from ..publish.motion import NoMotion
 
@@ -68,6 +72,9 @@ AGENT_ERRORS: tuple[tuple[type[LipwireError], type[AgentError]], ...] = (
     (NoCapacity, AgentStartFailed),
 )
 """Plain errors in the words of C; the first that fits. `STATUS` has the statuses."""
+BASE = "/api/conversational-ai-agent"
+"""Of C; also below /cn, and followed by the version."""
+_CONTROL = re.compile(rf"(?:/cn)?{BASE}(?:/(v[0-9]+))?(?=/|$)")
 
 
 def path_of(request: AnyRequest) -> str:
@@ -75,6 +82,13 @@ def path_of(request: AnyRequest) -> str:
     not; `request.url` has it twice with the former."""
     root, path = request.scope.get("root_path", "").rstrip("/"), request.scope["path"]
     return path if path == root or path.startswith(f"{root}/") else root + path
+
+
+def control_version(request: AnyRequest) -> str | None:
+    """The version of C that a client asked, "" where it named none; None = it asked something else."""
+    root, path = request.scope.get("root_path", "").rstrip("/"), request.scope["path"]
+    found = _CONTROL.match(path.removeprefix(root) if path.startswith(f"{root}/") else path)
+    return None if found is None else found.group(1) or ""
 
 
 def status_of(error: AgentError) -> int:
@@ -114,8 +128,10 @@ def as_provider_error(exc: LipwireError) -> ProviderError:
     return ProviderError(code, str(exc), retry_after=WAITS.get(code) if wait is None else wait)
 
 
-def on_exception(request: AnyRequest, exc: Exception) -> Response[m.ErrorReply]:
-    """Litestar's handler for every exception of A."""
+def on_exception(request: AnyRequest, exc: Exception) -> Response[Any]:
+    """Litestar's handler for every exception of A, and for what nobody handles: below the base of C in C's words."""
+    if isinstance(exc, HTTPException) and control_version(request) is not None:
+        return on_control_exception(request, exc)
     if isinstance(exc, PLAIN):
         exc = as_provider_error(exc)
     if not isinstance(exc, ProviderError):
@@ -156,12 +172,16 @@ def as_agent_error(request: AnyRequest, exc: Exception) -> AgentError:
             return exc
         case ProviderError(status=401 | 403):
             return AgentForbidden(str(exc))
+        case ProviderError(code="INVALID_JSON"):
+            return InvalidAgentBody(str(exc))
         case ProviderError(status=415):
             return error_of(415, str(exc), "UnsupportedMediaType")
         case ProviderError():
             return error_of(exc.status, str(exc))
         case HTTPException(status_code=404 | 405):
-            return AgentNotFound(f"there is no {request.method} {path_of(request)}")
+            error = AgentNotFound(f"there is no {request.method} {path_of(request)}", reason="NotImplemented")
+            error.status = exc.status_code
+            return error
         case HTTPException(status_code=413):
             return error_of(413, f"the request body has more than {MAX_BODY} bytes", "BodyTooLarge")
         case HTTPException() if exc.status_code < 500:
@@ -173,11 +193,36 @@ def as_agent_error(request: AnyRequest, exc: Exception) -> AgentError:
     return AgentError(str(exc) if isinstance(exc, LipwireError) else "internal error; see the server's log")
 
 
+TODAY: dict[type[AgentError], str] = {InvalidAgentBody: "InvalidRequestBody", AgentTimeout: "TaskOperationTimeout"}
+"""Reasons of v2 that are not `AgentError.code`, beside those of `InvalidAgentRequest`."""
+
+
+def reason_of(error: AgentError) -> str:
+    """The reason of an error, in v2's words."""
+    if error.code != type(error).code:
+        return error.reason
+    if isinstance(error, InvalidAgentRequest) and type(error) not in TODAY:
+        missing = any(fault.type == "missing" for fault in error.faults)
+        return "MissingRequiredField" if missing else "InvalidFieldValue"
+    return TODAY.get(type(error), error.reason)
+
+
 def on_control_exception(request: AnyRequest, exc: Exception) -> Response[b.ErrorReply]:
-    """Litestar's handler for every exception of C."""
+    """Litestar's handler for every exception of C: v1 as reference 002 has it, later ones as the service has today."""
     error = as_agent_error(request, exc)
-    body = b.ErrorReply(detail=error.detail, reason=error.reason)
-    return Response(body, status_code=status_of(error), headers=retry_after(exc))
+    headers = retry_after(exc)
+    if isinstance(exc, HTTPException) and exc.status_code == 405:
+        headers |= exc.headers or {}  # Allow
+    if control_version(request) == "v1":
+        status = 403 if isinstance(error, AgentUnauthorized) else status_of(error)
+        return Response(b.ErrorReply(detail=error.detail, reason=error.reason), status_code=status, headers=headers)
+    status = status_of(error)
+    if status == 401:
+        headers |= {"WWW-Authenticate": 'Basic realm="agents"'}
+    body = b.ErrorReply(detail=error.detail, reason=reason_of(error))
+    if isinstance(error, AgentConflict) and error.agent_id:
+        body = ConflictReply(detail=body.detail, reason=body.reason, agent_id=error.agent_id)
+    return Response(body, status_code=status, headers=headers)
 
 
 def on_process_exception(request: AnyRequest, exc: Exception) -> Response[Any]:

@@ -279,7 +279,7 @@ def refusals(*statuses: int, codes: Set[str] = KEYED) -> dict[int, ResponseSpec]
 @dataclass
 class _StartOperation(Operation):
     def __post_init__(self) -> None:
-        self.request_body = request_body(m.StartRequest, m.ALLOWED)
+        self.request_body = request_body(m.StartBody, m.ALLOWED)
 
 
 @dataclass

@@ -92,9 +92,18 @@ def _fields(content: Any, session_id: str) -> dict[Any, Any]:
         except (ValueError, RecursionError):
             pass
     if isinstance(content, dict):
-        return content
+        return _action(content) if content.get("type") == "action" and "action" in content else content
     logger.warning("[%s] special: an object was expected, not %.60r", session_id, content)
     return {}
+
+
+def _action(content: dict[Any, Any]) -> dict[Any, Any]:
+    """`{"type": "action", "action": "wave"}`, as clients of other avatars send it: a gesture or an emotion of ours. An
+    action that is neither stays as it is, for the application."""
+    for key in ("gesture", "emotion"):
+        if content["action"] in _SPECIAL[key][1]:
+            return {key: content["action"]}
+    return content
 
 
 class Latency(Struct, kw_only=True):

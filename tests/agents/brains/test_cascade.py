@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,7 @@ from lipwire.agents.brains.base import (
     SpeechStarted,
     SpeechStopped,
     Stamp,
+    TimedWord,
     ToolCalled,
     UserText,
 )
@@ -32,13 +36,20 @@ from lipwire.agents.brains.cascade import CascadeBrain
 from lipwire.agents.brains.chat import Timeouts
 from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
 from lipwire.agents.face_tags import Feeling, Mark
+from lipwire.agents.options import McpServer, ToolServer
+from lipwire.agents.speech import judge, turn_detector
 from lipwire.agents.speech.judge import OnProbability
-from lipwire.agents.speech.offline_stt import what_hears
-from lipwire.agents.speech.stt import HttpStt
+from lipwire.agents.speech.offline_stt import OfflineStt, what_hears
+from lipwire.agents.speech.stt import HttpStt, Transcript
 from lipwire.agents.speech.vendors.openai import OpenAiTts
 from lipwire.audio import espeak as voice
-from lipwire.errors import BadState, BufferFull, InvalidArgument
+from lipwire.errors import BadState, BufferFull, InvalidArgument, ModelFailed
+from lipwire.models.host import ModelHost
+from lipwire.models.voices.catalogue import missing
+from lipwire.models.voices.names import Name
+from lipwire.protocol.agent_bodies import InUse
 from support.fakes import Answer, FakeChat, FakeStt, FakeTts, ToolCall
+from support.fakes.mcp import mcp_server
 from support.fakes.record import Record
 from support.machine import require
 
@@ -632,6 +643,14 @@ async def test_a_picture_is_shown_while_it_is_fresh(monkeypatch: pytest.MonkeyPa
         s.brain.tell("and now?")
         await s.record.wait(ReplyFinished, 2)
         assert s.asked() == [("user", "what do you see?"), ("assistant", "Hello there."), ("user", "and now?")]
+        s.brain.see("7", b"sent", sent=True)  # by the user, and so it stays, whatever the camera sees
+        s.brain.see("7", b"seen")
+        for n, question in enumerate(("what is that?", "and what colour is it?")):
+            s.brain.tell(question)
+            await s.record.wait(ReplyFinished, 3 + n)
+            parts = s.asked()[-1][1]
+            assert parts[0] == {"type": "text", "text": question}
+            assert parts[1]["image_url"]["url"] == "data:image/jpeg;base64," + base64.b64encode(b"sent").decode()
 
 
 FAULTS = [
@@ -819,6 +838,64 @@ async def test_the_whole_loop_offline(say: Callable[[str], tuple[bytes, int]]) -
         await brain.close()
 
 
+async def test_what_a_long_talker_has_said_is_not_heard_anew_at_each_pause(
+    say: Callable[[str], tuple[bytes, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every part of the turn is in its text, once, at its time; what is heard is not its square."""
+    require(what_hears("en-US")[0] == "whisper-tiny.en", "whisper-tiny.en")
+    lengths: list[int] = []
+
+    class Counting(OfflineStt):
+        async def open(self) -> None:
+            pass
+
+        def hear(self, on_partial: Callable[[str], None]) -> Any:
+            return Listener()
+
+    class Listener:
+        """Says how many s it has heard."""
+
+        def __init__(self) -> None:
+            self.heard = 0
+
+        def feed(self, pcm: bytes) -> None:
+            self.heard += len(pcm)
+
+        async def finish(self) -> Transcript:
+            lengths.append(self.heard)
+            ms = self.heard // 32
+            return Transcript(f"{ms}ms.", (TimedWord(f"{ms}ms.", 0, ms),))
+
+        def drop(self) -> None:
+            pass
+
+    monkeypatch.setattr(cascade, "OfflineStt", Counting)
+    sentence = resample(*say("I would like to go to the station and then on to the market."), 16_000)
+    sentence = sentence[: len(sentence) // 320 * 320] + SILENCE * 40
+    turn = SILENCE * 30 + sentence * round(40 * 32_000 / len(sentence))
+    async with FakeChat("Yes.") as chat:
+        config = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url))
+        config.turn_detection = TurnDetection(silence_duration_ms=600)
+        brain, record = make_brain(config, Services(end_of_turn="silence")), Record()
+        await brain.open(record)
+        for i in range(0, len(turn), 320):
+            brain.hear(turn[i : i + 320], "7")
+            await asyncio.sleep(0)
+        for _ in range(80):
+            brain.hear(SILENCE, "7")
+            await asyncio.sleep(0)
+        said = await record.wait(UserText, final=True)
+        await brain.close()
+    seconds = len(turn) / 32_000
+    assert len(record.of(SpeechStarted)) == 1 and len(lengths) > 8, lengths
+    assert max(lengths) / 32_000 < cascade.SETTLE_MS / 1000 + 2 * len(sentence) / 32_000, "seconds heard at a time"
+    parts = [int(text.removesuffix("ms.")) for text in said.text.split()]
+    assert len(parts) > 2 and [word.duration_ms for word in said.words] == parts
+    assert seconds - 1 < sum(parts) / 1000 < seconds + 1.5, (parts, seconds)
+    for before, after in itertools.pairwise(said.words):  # each begins within the silence behind the one before
+        assert before.start_ms + before.duration_ms - after.start_ms == 50
+
+
 # ------------------------------------------------------------------------------------------------------- face tags
 
 
@@ -847,3 +924,103 @@ async def test_a_face_shows_nothing_of_a_thought_that_nothing_opened() -> None:
         done = await s.record.wait(ReplyFinished)
         assert done.text == "Hello."
         assert [one.marks for one in s.record.of(ReplyText) if one.text] == [(Mark(0, Feeling("happy")),)]
+
+
+async def test_what_falls_back_is_told_to_who_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    require(what_hears("en")[0] == "whisper-tiny.en" and find_spec("pocketsphinx"), "whisper-tiny.en and pocketsphinx")
+    require(not missing(Name("hibari", "heart")), "hibari-tts")
+    require(voice.available(), "espeak-ng")
+
+    async def damaged(self: ModelHost, engine: str, what: str = "") -> None:
+        raise ModelFailed(f"/srv/models/{engine}.onnx is damaged")
+
+    monkeypatch.setattr(ModelHost, "warm", damaged)
+    monkeypatch.setattr(turn_detector.Silero, "shared", lambda: damaged_file())
+    monkeypatch.setattr(judge, "there", lambda model: None)
+
+    def damaged_file() -> None:
+        raise ModelFailed("silero-vad is not there")
+
+    async with FakeChat("Hello.") as chat:
+        config = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url))
+        brain, record = make_brain(config, Services()), Record()
+        assert isinstance(brain, CascadeBrain)
+        await brain.open(record)
+        await record.wait(Failed, 4)
+        told = record.of(Failed)
+        used = brain.in_use()
+        await brain.close()
+    assert all(failed.minor and failed.reply_id is None for failed in told)
+    assert sorted(failed.message for failed in told) == sorted(
+        [
+            "ears: pocketsphinx in place of whisper-tiny.en: ears.onnx is damaged",
+            f"voice: {used['voice'].name} in place of hibari:heart: voice.onnx is damaged",
+            f"turns: rules in place of smart-turn: {used['turns'].because}",
+            "activity: Lipwire's own in place of silero-vad: silero-vad is not there",
+        ]
+    )
+    assert used["ears"] == InUse(
+        name="pocketsphinx", instead_of="whisper-tiny.en", because="ears.onnx is damaged"
+    ) and used["voice"].name.startswith("espeak:")
+    changed = make_brain(AgentConfig(name="a", channel="c", voice="alloy", llm=Llm(url="http://127.0.0.1:1")), Services(
+        stt_url="http://127.0.0.1:1/v1/audio/transcriptions", tts_url="http://127.0.0.1:1/v1/audio/speech"
+    ))  # fmt: skip
+    assert isinstance(changed, CascadeBrain)
+    assert changed.in_use()["ears"] == InUse(name="gpt-transcribe") and changed.in_use()["voice"].name == "alloy"
+    await changed.close()
+
+
+async def test_a_custom_service_is_told_the_turn_and_the_time_of_each_message() -> None:
+    system = [{"role": "system", "content": "Be brief."}]
+    told = {"custom": True, "metadata_enabled": True, "extra_metadata": {"who": "x"}, "system_messages": system}
+    async with scene(["Hi.", "Bye."], llm=told) as s:
+        s.brain.tell("hello", metadata={"screen": "3"})
+        await s.record.wait(ReplyFinished)
+        s.brain.tell("bye")
+        await s.record.wait(ReplyFinished, 2)
+        first, second = s.chat.requests
+        assert first["metadata"] == {"who": "x", "screen": "3"} and second["metadata"] == {"who": "x"}
+        assert first["messages"][1]["metadata"] == {"screen": "3"}
+        turns = [(m["role"], m["turn_id"]) for m in second["messages"]]
+        assert turns == [("system", 0), ("user", 0), ("assistant", 0), ("user", 1)]
+        times = [m["timestamp"] for m in second["messages"]]
+        assert times == sorted(times) and abs(times[-1] - time.time() * 1000) < 60_000
+    async with scene("Hi.") as s:
+        s.brain.tell("hello", metadata={"screen": "3"})
+        await s.record.wait(ReplyFinished)
+        assert s.chat.requests[0]["messages"] == [{"role": "user", "content": "hello"}]
+        assert "metadata" not in s.chat.requests[0]
+
+
+async def test_an_empty_answer_may_be_passed_over() -> None:
+    async with scene(["", "Now."], llm={"ignore_empty": True}) as s:
+        s.brain.tell("hello")
+        done = await s.record.wait(ReplyFinished)
+        assert (done.reason, done.text, s.record.of(Failed)) == ("done", "", [])
+    async with scene([""]) as s:
+        s.brain.tell("hello")
+        assert "answered with nothing" in (await s.record.wait(Failed)).message
+
+
+async def test_functions_of_servers_are_called_in_a_turn_and_servers_that_are_away_cost_their_functions_alone() -> None:
+    calls = [ToolCall("add", '{"a": 2, "b": 3}'), ToolCall("forecast", '{"city": "Oslo"}')]
+    async with mcp_server() as site:
+        servers = [
+            McpServer(name="w", endpoint=site.url),
+            McpServer(name="away", endpoint="http://127.0.0.1:1/mcp"),
+        ]
+        own = Tool(name="add", server=ToolServer(url=f"{site.url}/none", method="GET"))
+        answers = [Answer(tool_calls=calls), "It is 21 degrees.", "Bye."]
+        async with scene(answers, llm={"mcp_servers": servers}, tools=[own]) as s:
+            s.brain.tell("hello")
+            assert (await s.record.wait(ReplyFinished)).text == "It is 21 degrees."
+            s.brain.tell("bye")
+            await s.record.wait(ReplyFinished, 2)
+            names = {tool["function"]["name"] for tool in s.chat.requests[0]["tools"]}
+            assert names == {"add", "w_add", "forecast", "broken", "slow"}
+            results = [m["content"] for m in s.chat.requests[1]["messages"] if m["role"] == "tool"]
+            assert "add failed: its server at 127.0.0.1" in results[0] and "answered 404" in results[0]
+            assert json.loads(results[1]) == {"city": "Oslo", "degrees": 21}
+            (away,) = s.record.of(Failed, minor=True)
+            assert away.message.startswith("the tools of the MCP server away are missing until it answers")
+            assert s.brain._caller._tools == [own]

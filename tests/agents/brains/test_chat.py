@@ -18,7 +18,10 @@ from pydantic import BaseModel
 
 from lipwire.agents.brains import chat, tools
 from lipwire.agents.brains.calls import Call
-from lipwire.agents.brains.chat import ChatClient, Completion, Picture, Piece, SseReader, Timeouts
+from lipwire.agents.brains.chat import ChatClient, Picture, Timeouts
+from lipwire.agents.brains.completion import Completion, Piece
+from lipwire.agents.brains.dialects.openai import build
+from lipwire.agents.brains.sse import SseReader
 from lipwire.agents.brains.tools import Toolbox
 from lipwire.agents.config import Llm, Tool
 from lipwire.agents.http import ServiceError
@@ -99,7 +102,7 @@ async def ask(
     client = ChatClient(Llm(url=server.url, **llm), timeouts)
     reply, pieces = Completion(), []
     try:
-        async with aclosing(client.stream(body or chat.build(client.llm, USER, []), reply)) as stream:
+        async with aclosing(client.stream(body or build(client.llm, USER, []), reply)) as stream:
             async for piece in stream:
                 pieces.append(piece)
     finally:
@@ -134,7 +137,7 @@ async def test_it_reads_what_the_official_client_reads() -> None:
 async def test_audio_comes_as_pcm_with_its_transcript() -> None:
     async with FakeChat(Answer("Hello.", audio=0.5), extra=["x"]) as server:
         client = Llm(url=server.url, model="m", output_modalities=["text", "audio"], params={"x": 1})
-        reply, pieces = await ask(server, chat.build(client, USER, [], "marin"))
+        reply, pieces = await ask(server, build(client, USER, [], "marin"))
         assert b"".join(piece.pcm for piece in pieces) == tone(0.5, 16_000)
         assert reply.text == "Hello." and reply.audio_ms == 500
         assert server.requests[0]["modalities"] == ["text", "audio"]
@@ -160,7 +163,7 @@ async def test_what_a_request_carries() -> None:
     )
     box = Toolbox([Tool(name="f", description="d", run=len), Tool(name="g")])
     jpeg = b"\xff\xd8\xff"
-    body = chat.build(llm, [chat.with_picture(dict(USER[0]), Picture(jpeg, 0.0))], box.for_chat())
+    body = build(llm, [chat.with_picture(dict(USER[0]), Picture(jpeg, 0.0))], box.for_chat())
     assert schema.problems("chat", body) == []
     assert body["metadata"] == {"user": "Tomas"} and body["temperature"] == 0.5 and body["stream"] is True
     assert body["messages"][0] == {"role": "system", "content": "be brief"}
@@ -168,16 +171,16 @@ async def test_what_a_request_carries() -> None:
     assert parts[0] == {"type": "text", "text": "hi"}
     assert parts[1]["image_url"]["url"] == "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
     llm.metadata_enabled = False
-    assert "metadata" not in chat.build(llm, USER, [])
+    assert "metadata" not in build(llm, USER, [])
     llm.params = {"tool_choice": "required", "parallel_tool_calls": False}  # once a question, not for ever
     called: list[dict[str, Any]] = [
         *USER,
         {"role": "assistant", "content": None, "tool_calls": [Call("a", "f").as_message()]},
     ]
     answered = [*called, {"role": "tool", "tool_call_id": "a", "content": "1"}]
-    assert chat.build(llm, USER, box.for_chat())["tool_choice"] == "required"
-    assert chat.build(llm, answered, box.for_chat())["tool_choice"] == "auto"
-    assert chat.build(llm, answered, []).keys() == {"model", "messages", "stream"}
+    assert build(llm, USER, box.for_chat())["tool_choice"] == "required"
+    assert build(llm, answered, box.for_chat())["tool_choice"] == "auto"
+    assert build(llm, answered, []).keys() == {"model", "messages", "stream"}
 
 
 def event(*deltas: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
@@ -262,7 +265,7 @@ async def test_a_service_that_is_busy_is_asked_once_more(
     async with FakeChat([Answer(status=status, headers=after), "Fine."]) as server:
         client, reply = ChatClient(Llm(url=server.url)), Completion()
         with nullcontext() if answer else pytest.raises(ServiceError, match=f"answered {status}"):
-            async for _ in client.stream(chat.build(client.llm, USER, []), reply):
+            async for _ in client.stream(build(client.llm, USER, []), reply):
                 pass
         assert (reply.text, len(server.requests)) == (answer, asked)
         await client.close()
@@ -289,7 +292,7 @@ async def test_nobody_there() -> None:
 async def test_a_connection_that_the_service_closed_between_turns_is_replaced() -> None:
     async with FakeChat() as server:
         client = ChatClient(Llm(url=server.url))
-        body = chat.build(client.llm, USER, [])
+        body = build(client.llm, USER, [])
         for expected in (1, 1, 2):
             if expected == 2:
                 server.fail_with = [0]  # cut without an answer, as a stale connection is
@@ -312,7 +315,7 @@ async def test_a_role_is_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_slow_work_on_a_piece_is_not_the_services_fault() -> None:
     async with FakeChat("one two three") as server:
         client, reply = ChatClient(Llm(url=server.url), Timeouts(first_token=2.0, between=1.0)), Completion()
-        async for piece in client.stream(chat.build(client.llm, USER, []), reply):
+        async for piece in client.stream(build(client.llm, USER, []), reply):
             await asyncio.sleep(1.2 if piece.text == "two " else 0)
         assert reply.text == "one two three"
         await client.close()
@@ -385,7 +388,7 @@ async def test_halves_of_a_character_are_put_together() -> None:
     async with FakeChat(Answer(raw=raw)) as server:
         reply, pieces = await ask(server)
     assert reply.text == "a 😀 b\ufffdc \ufffd" == "".join(piece.text for piece in pieces)
-    assert json.loads(json.dumps(chat.build(Llm(), [{"role": "user", "content": reply.text}], [])))
+    assert json.loads(json.dumps(build(Llm(), [{"role": "user", "content": reply.text}], [])))
 
 
 @pytest.mark.parametrize(
@@ -501,10 +504,10 @@ async def test_a_model_that_opens_no_thought_is_known_from_then_on() -> None:
         client = ChatClient(Llm(url=server.url, model="m"))
         unsaid = []
         for _ in range(2):
-            pieces = [piece async for piece in client.stream(chat.build(client.llm, USER, []), Completion())]
+            pieces = [piece async for piece in client.stream(build(client.llm, USER, []), Completion())]
             unsaid.append(any(piece.unsaid for piece in pieces))
         client.llm = Llm(url=server.url, model="deepseek-ai/DeepSeek-R1-Distill-Qwen-7B")  # it is known of this one
-        pieces = [piece async for piece in client.stream(chat.build(client.llm, USER, []), Completion())]
+        pieces = [piece async for piece in client.stream(build(client.llm, USER, []), Completion())]
         assert [*unsaid, any(piece.unsaid for piece in pieces)] == [True, False, False]
         await client.close()
 

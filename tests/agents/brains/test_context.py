@@ -110,3 +110,34 @@ def test_it_is_bounded() -> None:
     context.add("user", "x" * 100_000)
     context.said("long", "y" * 100_000)
     assert [len(m["content"]) for m in context.messages()[-2:]] == [32_768] * 2
+
+
+def test_every_message_knows_its_turn_and_its_time() -> None:
+    seconds = iter(range(100, 200))
+    context = ChatContext(10, lambda: next(seconds))
+
+    def stamps() -> list[Any]:
+        found = context.messages(stamped=True)
+        return [(m["role"], m["turn_id"], m["timestamp"], m.get("metadata")) for m in found]
+
+    context.said("greeting", "Welcome!")
+    context.add("user", "one", {"screen": "3"})
+    assert context.metadata == {"screen": "3"}
+    context.called("r", "", [Call("a", "f")]).results["a"] = "1"
+    context.said("r", "Two.")
+    context.add("system", "They wait.")
+    context.add("user", "three")
+    assert stamps() == [
+        ("assistant", 0, 100_000, None),
+        ("user", 1, 101_000, {"screen": "3"}),
+        ("assistant", 1, 102_000, None),
+        ("tool", 1, 102_000, None),
+        ("assistant", 1, 102_000, None),
+        ("system", 1, 103_000, None),
+        ("user", 2, 104_000, None),
+    ]
+    assert context.metadata == {} and "turn_id" not in context.messages()[0]
+    context = ChatContext(10)
+    context.add("user", "nobody greeted")
+    context.said("r", "No.")
+    assert [m["turn_id"] for m in context.messages(stamped=True)] == [0, 0]

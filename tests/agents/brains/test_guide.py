@@ -51,6 +51,9 @@ joke: tell me a joke | do you know any jokes | tell me a choke
 repeat: Could you say that again? | what did you say | sorry, what?
 time: what time is it | what's the time now
 thanks: thanks a lot | okay thank you
+stop: Stop. | stop it please | Wait! | hold on | be quiet
+yes: Okay. | OK. | ok | fine | I see. | got it
+interrupt: how do I stop you | can I interrupt you
 goodbye: good bye | okay bye bye | see you later
 hello: Hello. | hi how are you
 how: how do I do that | tell me more about that

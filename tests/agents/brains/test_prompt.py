@@ -9,9 +9,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lipwire.agents.brains import chat, prompt
+from lipwire.agents.brains import prompt
 from lipwire.agents.brains.calls import Call
 from lipwire.agents.brains.context import ChatContext
+from lipwire.agents.brains.dialects.openai import build
 from lipwire.agents.brains.prompt import BROKEN_OFF, OPENING, TURN, arrange
 from lipwire.agents.config import Llm
 from support.fakes import schema
@@ -180,7 +181,7 @@ def test_whatever_happens_the_next_request_is_in_order(
             context.noted(reply)
             number += 1
         for speaking in (None, reply):
-            body = chat.build(llm, context.messages(speaking), [], None, instructions)
+            body = build(llm, context.messages(speaking), [], None, instructions)
             assert faults(body["messages"]) == []
     kept = [call["id"] for m in context.messages() for call in m.get("tool_calls") or ()]
     assert set(kept) <= {call.id for one in called for call in one.calls}

@@ -130,7 +130,10 @@ async def test_text_in_and_instructions_for_one_reply() -> None:
         await record.wait(ReplyFinished)
         brain.respond("in French")
         await record.wait(ReplyFinished, 2)
+        brain.see("7", b"\xff\xd8sent", sent=True)
+        await until(lambda: len(fake.of("conversation.item.create")) == 4)
         created = [event["item"] for event in fake.of("conversation.item.create")]
+        assert created[3]["content"][0]["image_url"] == "data:image/jpeg;base64,/9hzZW50"
         assert created[0]["role"] == "system" and created[1]["content"] == [{"type": "input_text", "text": "hi"}]
         assert created[2]["content"][0]["image_url"] == "data:image/jpeg;base64,/9huZXc="
         assert [e["response"].get("instructions") for e in fake.of("response.create")] == [None, "in French"]

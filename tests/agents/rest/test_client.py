@@ -50,6 +50,7 @@ async def test_from_join_to_leave(site: Site, version: str) -> None:
         assert (joined.status, joined.name, joined.channel) == ("RUNNING", "one", "room")
         agent = cast(StandIn, site.agents.get(joined.agent_id).agent)
         expected = config()
+        expected.agent_id = joined.agent_id
         expected.llm.system_messages = [{"role": "system", "content": "Be kind."}]
         expected.transcripts = "v0.3" if version == "v1" else "v2"
         assert agent.config == expected
@@ -60,6 +61,7 @@ async def test_from_join_to_leave(site: Site, version: str) -> None:
         with pytest.raises(e.AgentConflict, match="'one' is in use") as conflict:
             await agents.join(config())
         assert (conflict.value.status, conflict.value.reason) == (409, "TaskConflict")
+        assert conflict.value.agent_id == (joined.agent_id if version == "v2" else "")
         other = await agents.join(config("two", "elsewhere"))
         page = await agents.list(limit=1)
         assert ([a.agent_id for a in page.agents], page.total) == ([joined.agent_id], 2)
@@ -84,11 +86,19 @@ async def test_what_only_v2_has(site: Site) -> None:
         await agents.interrupt(joined.agent_id)
         assert agent.done == [("speak", "Hello.", "IGNORE", False), ("interrupt",)]
         assert await agents.history(joined.agent_id) == [{"role": "assistant", "content": "Hello."}]
-        assert len(await agents.turns(joined.agent_id)) == 1
+        await agents.think(joined.agent_id, "It rains.", speaking="append", metadata={"k": "v"})
+        how = {"listening": "interrupt", "thinking": "interrupt", "speaking": "append", "interruptable": True}
+        assert agent.done[-1] == ("think", "It rains.", {**how, "metadata": {"k": "v"}})
+        for n in range(60):
+            await agents.speak(joined.agent_id, str(n))
+        assert [turn["turn_id"] for turn in await agents.turns(joined.agent_id)] == [*range(1, 63)]
+        with pytest.raises(e.InvalidAgentRequest, match="on_thinking_action"):
+            await agents.think(joined.agent_id, "x", thinking="inject")  # type: ignore[arg-type]
         with pytest.raises(e.InvalidAgentRequest, match="512 bytes"):
             await agents.speak(joined.agent_id, "x" * 513)
     async with client(site, "v1") as agents:
-        for call in (agents.interrupt("x"), agents.speak("x", "y"), agents.history("x"), agents.turns("x")):
+        calls = [agents.interrupt("x"), agents.speak("x", "y"), agents.history("x"), agents.turns("x")]
+        for call in (*calls, agents.think("x", "y")):
             with pytest.raises(e.InvalidAgentRequest, match="v2 has"):
                 await call
 
@@ -99,10 +109,11 @@ async def test_join_with_our_face_and_a_vendors_words(site: Site) -> None:
         more = {"tts": {"vendor": "microsoft", "params": {"voice_name": "en-US-JaneNeural"}}}
         joined = await agents.join(config(), properties=more, avatar=face)
         agent = cast(StandIn, site.agents.get(joined.agent_id).agent)
-        assert (agent.config.avatar, agent.config.width, agent.config.voice) == ("kit", 320, "en-US-JaneNeural")
+        assert (agent.config.avatar, agent.config.voice) == (None, "en-US-JaneNeural")
+        assert agent.config.provider is not None and agent.config.provider.api_base_url == face.api_base_url
         await agents.leave(joined.agent_id)
         body: Any = {"name": "raw", "properties": {"channel": "c", "agent_rtc_uid": "1", "remote_rtc_uids": ["*"]}}
-        with pytest.raises(e.InvalidAgentRequest, match=r"properties\.llm is required"):
+        with pytest.raises(e.InvalidAgentRequest, match=r"llm\.url: this server has no LLM of its own"):
             await agents.join(body)
         await agents.join(body, properties={"llm": {"url": "http://a"}})
         assert body["properties"].keys() == {"channel", "agent_rtc_uid", "remote_rtc_uids"}

@@ -1,4 +1,4 @@
-"""protocol/agents.py and agent_bodies.py: bodies of REST v1, v2 and /start_agent, defaults, ranges, errors."""
+"""agents/rest/wire.py and protocol/agent_bodies: bodies of REST v1, v2 and /start_agent, defaults, ranges, errors."""
 
 from __future__ import annotations
 
@@ -8,16 +8,23 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import fields
 
 from lipwire.agents import errors as e
 from lipwire.agents.config import AgentConfig, Llm, TurnDetection
 from lipwire.agents.describe import prompt
 from lipwire.agents.rest import wire as w
+from lipwire.agents.rest import writing
+from lipwire.agents.rest.sections.shared import VAD
+from lipwire.agents.rest.sections.turns import OWN
 from lipwire.agents.update import apply
 from lipwire.errors import LipwireError
 from lipwire.protocol import agent_bodies as b
+from lipwire.protocol.agent_bodies.fields import Anything
 from support.agent_bodies import ABSENT, V1, V2, changed
+from support.bad_agent_fields import V1_BAD, V2_BAD
 
+OWN_NAMES = {"vad": VAD, "turn_detection": OWN}
 BODIES: dict[w.Version, dict[str, Any]] = {"v1": V1, "v2": V2}
 
 
@@ -36,12 +43,13 @@ def test_defaults_are_those_of_agent_config(version: w.Version) -> None:
     expected = AgentConfig(name="unique_name", channel="test_channel", uid="1234", remote_uids=["123"])
     expected.llm.url = "https://llm.example.org/v1/chat/completions"
     expected.transcripts = "v0.3" if version == "v1" else "v2"
+    expected.llm.max_history = 10 if version == "v1" else 32
     assert config == expected
     assert (config.idle_timeout, config.language, config.voice) == (30, "en-US", "")
     assert config.turn_detection == TurnDetection(
         threshold=0.3, interrupt_threshold=0.8, prefix_padding_ms=300, silence_duration_ms=None, max_wait_ms=1800
     )
-    assert (config.llm.max_history, config.llm.metadata_enabled) == (10, False)
+    assert (config.llm.max_history, config.llm.metadata_enabled) == (expected.llm.max_history, False)
 
 
 @pytest.mark.parametrize(("kind", "turns"), [(b.PropertiesV1, "vad"), (b.PropertiesV2, "turn_detection")])
@@ -58,10 +66,12 @@ def test_documented_defaults_are_the_real_ones(kind: type[msgspec.Struct], turns
     assert default(kind, "asr").language == config.language
     assert default(kind, "tts").voice_id == config.voice
     vad = default(kind, turns)
-    assert all(getattr(vad, name) == getattr(config.turn_detection, name) for name in vad.__struct_fields__)
+    assert all(getattr(vad, name) == getattr(config.turn_detection, name) for name in OWN_NAMES[turns])
     llm = b.CustomLlm if turns == "vad" else b.LlmV2
-    for name in ("max_history", "metadata_enabled", "extra_metadata"):
+    for name in ("metadata_enabled", "extra_metadata"):
         assert default(llm, name) == getattr(config.llm, name)
+    read = w.parse_join(BODIES["v1" if turns == "vad" else "v2"], "v1" if turns == "vad" else "v2")
+    assert default(llm, "max_history") == read.llm.max_history
 
 
 def test_the_whole_of_v1() -> None:
@@ -136,7 +146,7 @@ def test_the_whole_of_v2() -> None:
         "enable_string_uid": True,
         "remote_rtc_uids": ["*"],
         "turn_detection": {"threshold": 0.5, "backchannels": ["aye"], "false_interruption_timeout": 1},
-        "tts": {"vendor": "microsoft", "params": {"key": "k", "voice_name": "en-US-JaneNeural"}},
+        "tts": {"vendor": "microsoft", "params": {"voice_name": "en-US-JaneNeural"}},
         "avatar": {"enable": True, "vendor": "generic", "params": {"avatar_id": "kit", "quality": "low", "fps": 20}},
     }
     properties["llm"] |= {
@@ -167,7 +177,7 @@ def test_the_whole_of_v2() -> None:
         moved = changed(changed(body, path, "motion"), "properties.avatar.params.motion", {"carrier": "sei"})
         config = w.parse_join(moved, "v2")
         assert (config.egress, config.motion_carrier, config.pixel_rate) == ("motion", "sei", 0)
-        again = w.parse_join(w.join_body(config, "v2"), "v2")
+        again = w.parse_join(writing.join_body(config, "v2"), "v2")
         assert (again.egress, again.motion_carrier, again.motion_sets) == ("motion", "sei", None)
     for path, more, words in (
         ("properties.avatar.params.egress", {"egress": "video"}, "must be what avatar.egress is"),
@@ -208,85 +218,6 @@ def test_a_config_shares_nothing_with_its_body() -> None:
 
 # ------------------------------------------------------------------------------------------------------------ errors
 
-LONG = "x" * 70_000
-SHARED_BAD: dict[str, list[Any]] = {
-    "name": [ABSENT, None, "", 5, "x" * 257, []],
-    "properties": [ABSENT, None, 5, [], "x"],
-    "properties.token": [5, "x" * 8193],
-    "properties.channel": [ABSENT, "", 5, "x" * 65, "a/b", "a\n", "a\0", "ä"],
-    "properties.rtc_codec": [1, "OPUS", 8.5, True],
-    "properties.audio_scenario": [1, "9"],
-    "properties.idle_timeout": [-1, "30", 1e10, True],
-    "properties.asr": [5],
-    "properties.asr.language": [5, "", "english", "en-US\n"],
-    "properties.tts.voice_id": [5, "", "x" * 257],
-    "properties.avatar": ["aria"],
-    "properties.avatar.enable": ["yes", 1],
-    "properties.avatar.vendor": ["other", 5],
-    "properties.avatar.params.avatar_id": ["", 5],
-    "properties.avatar.params.quality": ["best"],
-    "properties.avatar.params.width": [15, 641, 5000, "640"],
-    "properties.avatar.params.fps": [0, 61, "25", True],
-    "properties.avatar.egress": ["sound", 5],
-    "properties.avatar.params.egress": ["", False],
-    "properties.avatar.params.feelings": ["yes", 1],
-    "properties.avatar.params.motion": ["sei", 5],
-    "properties.avatar.params.motion.sets": [[], ["face"], "arkit"],
-    "properties.avatar.params.motion.carrier": ["pigeon"],
-    "properties.record": ["x.mp4", 5],
-    "properties.record.file": ["", 5, "../x.mp4", "x.mp4\n", "x.avi", ".mp4"],
-}
-LLM_BAD: dict[str, list[Any]] = {
-    "url": [ABSENT, None, "", "x", "ftp://a", "http://", "https://a b", 5, "http://a\n"],
-    "max_history": [-1, 1025, "10", 1.5, True],
-    "failure_message": [5, LONG],
-    "extra_metadata": [5, "x", []],
-    "metadata_enabled": [1, "true"],
-}
-VAD_BAD: dict[str, list[Any]] = {
-    "interrupt_threshold": [-0.1, 1.1, "0.8", True],
-    "threshold": [-0.1, 1.1, "0.3"],
-    "prefix_padding_ms": [-1, 5001, 1.5, "300"],
-    "silence_duration_ms": [-1, 10_001, "500"],
-}
-V1_BAD = {
-    **SHARED_BAD,
-    "properties.agent_rtc_uid": [ABSENT, None, -1, 2**32, "1", 1.5, True],
-    "properties.remote_rtc_uid": [ABSENT, None, -1, 2**32, "1"],
-    "properties.input_modalities": [[], ["image"], ["audio"], ["text", "text"], "text", [5]],
-    "properties.output_modalities": [[], ["image"], ["audio", "audio"], "text"],
-    "properties.custom_llm": [ABSENT, None, "http://a", []],
-    **{f"properties.custom_llm.{name}": values for name, values in LLM_BAD.items()},
-    "properties.custom_llm.token": [5],
-    "properties.custom_llm.prompt": [5, LONG],
-    "properties.custom_llm.model": [5, "x" * 257],
-    "properties.custom_llm.greeting": [5, LONG],
-    "properties.vad": [5],
-    **{f"properties.vad.{name}": values for name, values in VAD_BAD.items()},
-}
-V2_BAD = {
-    **SHARED_BAD,
-    **{f"properties.{name}.headers": [5, [], {"a": 1}, {"Host": "a"}, {"a b": "c"}] for name in ("llm", "tts", "asr")},
-    "properties.agent_rtc_uid": [ABSENT, None, "", 5, "bot", "-1", "4294967296", "1\n", "²"],
-    "properties.remote_rtc_uids": [ABSENT, None, "123", [5], ["bot"], [""], ["1"] * 129],
-    "properties.enable_string_uid": [1, "true"],
-    "properties.llm": [ABSENT, None, "http://a"],
-    **{f"properties.llm.{name}": values for name, values in LLM_BAD.items()},
-    "properties.llm.api_key": [5],
-    "properties.llm.system_messages": ["x", [5], [{}], [{"role": "system"}], [{"role": 5, "content": "x"}]],
-    "properties.llm.params": [5, {"model": 5}],
-    "properties.llm.input_modalities": [["image"], []],
-    "properties.llm.output_modalities": [[], ["image"]],
-    "properties.llm.greeting_message": [5],
-    "properties.tts.params.voice_name": [5],
-    "properties.turn_detection": ["server_vad"],
-    **{f"properties.turn_detection.{name}": values for name, values in VAD_BAD.items()},
-    "properties.turn_detection.max_wait_ms": [499, 10_001, "2000"],
-    "properties.turn_detection.resume_false_interruption": [1, "true"],
-    "properties.turn_detection.false_interruption_timeout": [-1, 30.5, "2"],
-    "properties.turn_detection.backchannels": ["okay", [5], ["x" * 65], ["ok"] * 257],
-    "properties.turn_detection.suppress_echo": [0, "no"],
-}
 BAD = [("v1", path, value) for path, values in V1_BAD.items() for value in values]
 BAD += [("v2", path, value) for path, values in V2_BAD.items() for value in values]
 
@@ -313,9 +244,9 @@ def test_headers_are_checked_and_not_told() -> None:
         body = changed(body, f"properties.{section}.headers", value)
     config = w.parse_join(body, "v2")
     assert (config.llm.headers, config.tts_headers, config.stt_headers) == tuple(headers.values())
-    assert w.parse_join(w.join_body(config, "v2"), "v2") == config
+    assert w.parse_join(writing.join_body(config, "v2"), "v2") == config
     with pytest.raises(e.InvalidAgentRequest, match="no headers"):
-        w.join_body(config, "v1")
+        writing.join_body(config, "v1")
     assert w.parse_update({"llm": {"headers": {"X": "y"}}}, "v2") == {"llm.headers": {"X": "y"}}
     for wrong, words in (
         ({"Host": "s3cret"}, "has Host, which"),
@@ -331,13 +262,15 @@ def test_every_field_of_the_wire_is_in_the_list_of_bad_ones() -> None:
 
     def paths(kind: type[msgspec.Struct], prefix: str = "") -> set[str]:
         found = set()
-        for info in msgspec.structs.fields(kind):
+        for info in fields(kind):
             nested = isinstance(info.type, type) and issubclass(info.type, msgspec.Struct)
             below = paths(info.type, f"{prefix}{info.encode_name}.") if nested else set()
             found |= below or {f"{prefix}{info.encode_name}"}
         return found
 
-    same_rule = {"properties.tts.params.voice_id", "properties.tts.params.voice", "properties.avatar.params.height"}
+    same_rule = {"properties.tts.params.voice_id", "properties.avatar.params.height"}
+    anything = {f"properties.avatar.params.{info.name}" for info in fields(b.AvatarParams) if info.type is Anything}
+    same_rule |= anything
     assert paths(b.JoinV1) - same_rule <= set(V1_BAD)
     assert paths(b.JoinV2) - same_rule <= set(V2_BAD)
 
@@ -532,17 +465,17 @@ def test_what_is_written_reads_back() -> None:
     config = w.parse_join(V1, "v1")
     config.token, config.rtc_codec, config.avatar = "t", 120, "kit"
     apply(config, {"llm.api_key": "k", "llm.model": "m", "llm.greeting_message": "Hi", **prompt("Be kind.")})
-    assert w.parse_join(w.join_body(config, "v1"), "v1") == config
+    assert w.parse_join(writing.join_body(config, "v1"), "v1") == config
     config.transcripts = "v2"
-    assert w.parse_join(w.join_body(config, "v2"), "v2") == config
+    assert w.parse_join(writing.join_body(config, "v2"), "v2") == config
     plain = AgentConfig(name="n", channel="c", uid="bot", string_uid=True, llm=Llm(url="http://a", params={"n": 1}))
-    assert w.parse_join(w.join_body(plain, "v2"), "v2") == plain
+    assert w.parse_join(writing.join_body(plain, "v2"), "v2") == plain
     with pytest.raises(e.InvalidAgentRequest, match="v1"):
-        w.join_body(plain, "v1")
+        writing.join_body(plain, "v1")
 
 
 def test_our_avatar_for_an_agent_elsewhere() -> None:
-    avatar = w.GenericAvatar(api_base_url="https://a.example.org", api_key="k", agora_uid="7").properties()
+    avatar = writing.GenericAvatar(api_base_url="https://a.example.org", api_key="k", agora_uid="7").properties()
     assert (avatar["enable"], avatar["vendor"]) == (True, "generic")
     assert avatar["params"] == {
         "api_base_url": "https://a.example.org",
@@ -558,7 +491,7 @@ def test_our_avatar_for_an_agent_elsewhere() -> None:
 
 def test_merge() -> None:
     base = {"a": {"b": 1, "c": 2}, "d": 3}
-    assert w.merge(base, {"a": {"b": None, "e": 4}, "d": [5]}) == {"a": {"c": 2, "e": 4}, "d": [5]}
+    assert writing.merge(base, {"a": {"b": None, "e": 4}, "d": [5]}) == {"a": {"c": 2, "e": 4}, "d": [5]}
     assert base == {"a": {"b": 1, "c": 2}, "d": 3}
 
 

@@ -21,6 +21,7 @@ from lipwire.errors import BadState, InvalidArgument, ModelFailed
 from lipwire.models.host import ModelHost
 from lipwire.models.table import MODELS
 from lipwire.models.wire import Heard
+from lipwire.protocol.agent_bodies import InUse
 from support.machine import require
 
 SENTENCE = "Hello, how are you today?"
@@ -138,8 +139,12 @@ async def test_what_is_only_the_default_falls_back_and_says_so(
         hearing = other.hear(lambda text: None)
         hearing.feed(sentence)
         assert "would like to" in (await hearing.finish()).text and other.hears == "whisper-tiny.en"
+    fell: list[InUse] = []
+    other.on_fall = fell.append
     await fail(offline_stt.IN_A_ROW - 1)
     assert (other.hears, other.fallen) == ("pocketsphinx", "it is of no use any more")
+    used = InUse(name="pocketsphinx", instead_of="whisper-tiny.en", because="it is of no use any more")
+    assert fell == [used] == [other.in_use]
     await engine.close()
     await other.close()
 

@@ -31,6 +31,8 @@ from lipwire.models.voices.catalogue import missing
 from lipwire.models.voices.espeak import espeak_voice
 from lipwire.models.voices.live import LiveVoices
 from lipwire.models.voices.names import Name
+from lipwire.models.wire import Spoken
+from lipwire.protocol.agent_bodies import InUse
 from support.fakes import FakeStt, FakeTts
 from support.fakes.server import Response
 from support.machine import require
@@ -174,6 +176,10 @@ async def test_a_voice_that_fails_and_was_only_the_default_gives_way(
         raise ModelFailed("the process of models does not start")
         yield
 
+    async def ready(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(LiveVoices, "warm", ready)
     monkeypatch.setattr(LiveVoices, "_once", fails)
     engine = OfflineTts("hibari:heart", "en-US", spare="en-us+f3")
     both = await asyncio.gather(*(sounds(engine, "Hello there.") for _ in range(2)))  # two fail at a time
@@ -184,6 +190,47 @@ async def test_a_voice_that_fails_and_was_only_the_default_gives_way(
     assert told == ["espeak:en-us+f3 speaks in place of hibari:heart: the process of models does not start"]
     with pytest.raises(ServiceError, match="the voice hibari:heart: the process of models does not start"):
         await sounds(OfflineTts("hibari:heart", "en-US"), "Hello there.")
+    await engine.close()
+
+
+async def test_a_voice_that_is_long_in_loading_costs_seconds_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    require(voice.available() and not missing(Name("hibari", "heart")), "espeak-ng, hibari-tts")
+    loaded = asyncio.Event()
+    fell: list[InUse] = []
+
+    async def hangs(*_: Any) -> None:
+        await loaded.wait()
+
+    async def says(*_: Any) -> Any:
+        yield Spoken(bytes(4800), 24_000)
+
+    monkeypatch.setattr(LiveVoices, "warm", hangs)
+    monkeypatch.setattr(LiveVoices, "_once", says)
+    monkeypatch.setattr(tts, "LOADING", 0.05)
+    engine = OfflineTts("hibari:heart", "en-US", spare="en-us+f3")
+    engine.on_fall = fell.append
+    both = await asyncio.gather(*(sounds(engine, "Hello there.") for _ in range(2)))
+    monkeypatch.setattr(tts, "LOADING", 600.0)  # it is not waited for again
+    for (sound,) in (*both, await sounds(engine, "Hello there.")):
+        assert sound.rate == 22_050
+    why = "it is not loaded after 0.05 s"
+    assert fell == [InUse(name="espeak:en-us+f3", instead_of="hibari:heart", because=why)] == [engine.in_use]
+    loaded.set()
+    await engine.warm()
+    (sound,) = await sounds(engine, "Hello there.")
+    assert sound.rate == 24_000 and engine.in_use == InUse(name="hibari:heart")
+    loaded.clear()
+    other = OfflineTts("hibari:heart", "en-US")  # asked for by name: nothing else speaks
+    (sound,) = await sounds(other, "Hello there.")
+    assert sound.rate == 24_000
+    await engine.close()
+    leaving = OfflineTts("hibari:heart", "en-US", spare="en-us+f3")
+    warming = asyncio.create_task(leaving.warm())
+    await asyncio.sleep(0)
+    await leaving.close()
+    warming.cancel()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,6 +37,8 @@ class Loud:
 class Says:
     """A judge that answers when it is told to."""
 
+    judges = True
+
     def __init__(self) -> None:
         self.asked: list[bytes] = []
         self.waiting: OnProbability | None = None
@@ -64,11 +67,18 @@ def silent_until_it_ends(detector: TurnDetector, at: dict[int, Callable[[], None
     return None
 
 
-def spoken(config: TurnDetection | None = None, **more: object) -> tuple[TurnDetector, Says]:
+def spoken(config: TurnDetection | None = None, *, begin: bool = False, **more: object) -> tuple[TurnDetector, Says]:
+    """A turn of 400 ms. `begin`: one that was begun by hand, with speech before it."""
     judge = Says()
     options = {"judge": judge, "activity": Loud()} | more
     detector = TurnDetector(config or TurnDetection(), **options)  # type: ignore[arg-type]
     events = [detector.hear(SPEECH) for _ in range(40)]
+    if begin:
+        assert events == [None] * 40
+        detector.hear(SILENCE), detector.hear(SILENCE), detector.hear(SILENCE)
+        events = [detector.begin()]
+        assert events[0] is not None
+        assert detector.since(events[0].frame) == [SPEECH] * 17 + [SILENCE] * 3
     assert [event.kind for event in events if event is not None] == ["started"]
     return detector, judge
 
@@ -135,6 +145,62 @@ def test_a_longer_or_shorter_wait_and_none_at_all() -> None:
     assert silent_until_it_ends(detector) == 500 and not judge.asked
     detector, judge = spoken(TurnDetection(enabled=False))
     assert silent_until_it_ends(detector) is None and not judge.asked
+
+
+@pytest.mark.parametrize(
+    ("config", "language", "probability", "ends"),
+    [
+        ({"end_of_speech": "vad"}, "en-US", 0.9, 640),
+        ({"end_of_speech": "vad", "silence_duration_ms": 300}, "en-US", 0.1, 300),
+        ({"end_of_speech": "semantic"}, "en-US", 0.9, 320),
+        ({"end_of_speech": "semantic", "silence_duration_ms": 900}, "en-US", 0.9, 900),
+        ({"end_of_speech": "semantic", "silence_duration_ms": 120}, "zh-CN", 0.9, 170),  # the judge answers at 150
+        ({"end_of_speech": "semantic", "max_wait_ms": 1300}, "en-US", 0.1, 1300),
+        ({"end_of_speech": "semantic", "max_wait_ms": -1}, "en-US", 0.1, None),
+        ({"end_of_speech": "semantic"}, "en-US", None, 640),  # nobody knows
+        ({"end_of_speech": "semantic"}, "sw-KE", 0.9, 640),  # no language of Smart Turn's, nor of the rules
+        ({"end_of_speech": "auto", "max_wait_ms": -1}, "en-US", 0.1, None),
+        ({"end_of_speech": "manual"}, "en-US", 0.9, None),
+    ],
+)
+def test_a_turn_ends_as_the_client_says(
+    config: dict[str, Any], language: str, probability: float | None, ends: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "fall", lambda pcm: LEVEL)
+    detector, judge = spoken(TurnDetection(**config), language=language)
+    answers = {150: lambda: judge.answer(probability)} if detector.judges else {}
+    assert silent_until_it_ends(detector, answers) == ends
+
+
+def test_semantic_without_a_model_goes_by_the_rules_of_seven_languages() -> None:
+    config = TurnDetection(end_of_speech="semantic")
+    judged = [TurnDetectors(language, "rules")(config).judges for language in ("en", "de-AT", "zh", "sw")]
+    assert judged == [True, True, False, False]
+    assert not TurnDetectors("en", "silence")(config).judges
+
+
+def test_what_is_not_judged_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    config = TurnDetection(end_of_speech="semantic")
+    for detectors, why in (
+        (TurnDetectors("sw", "rules"), "sw cannot be"),
+        (TurnDetectors("en", "silence"), "no turns"),
+    ):
+        caplog.clear()
+        detectors(config), detectors(config), detectors(TurnDetection())
+        [record] = caplog.records
+        assert "640 ms of silence" in record.getMessage() and why in record.getMessage()
+
+
+def test_a_turn_that_is_begun_counts_its_silence_from_the_first_sound_on() -> None:
+    detector, _ = spoken(
+        TurnDetection(start_of_speech="manual", end_of_speech="vad", prefix_padding_ms=200), begin=True
+    )
+    assert detector.begin() is None
+    assert silent_until_it_ends(detector) is None  # its user has not spoken yet
+    for _ in range(20):
+        assert detector.hear(SPEECH) is None
+    assert silent_until_it_ends(detector) == 640
+    assert [detector.hear(SPEECH) for _ in range(100)] == [None] * 100  # nobody has said that the next one begins
 
 
 def test_each_pause_is_judged_anew_and_an_old_answer_counts_no_more() -> None:

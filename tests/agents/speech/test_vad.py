@@ -150,6 +150,36 @@ def test_a_higher_interrupt_threshold_takes_more_and_one_is_never() -> None:
     assert needed(1.0) is None
 
 
+def test_a_voice_may_have_to_last() -> None:
+    config = TurnDetection(interrupt_duration_ms=160, speaking_interrupt_duration_ms=320)
+
+    def needed(probabilities: list[float], *, agent_speaks: bool = False) -> tuple[int, int] | None:
+        """Ms of sound before it is known that a turn has begun, and the ms of its first frame; None: none begins."""
+        detector = Endpointer(config)
+        detector.agent_speaks = agent_speaks
+        for ms, probability in enumerate(probabilities, 1):
+            if (turn := detector.process(probability)) is not None:
+                return (ms - LATE) * FRAME_MS, turn.frame * FRAME_MS
+        return None
+
+    assert needed([1.0] * 100) == (160, 0) and needed([1.0] * 100, agent_speaks=True) == (320, 0)
+    assert needed([0.0] * 30 + [1.0] * 15 + [0.0] * 30) is None  # too short
+    assert needed([1.0] * 10 + [0.0] * 10 + [1.0] * 20) == (190, 0)  # a gap between two words
+    assert needed([1.0] * 10 + [0.0] * 40 + [1.0] * 20) == (640, 480)  # two sounds
+    assert needed([0.4] * 200) is None  # long, and never sure
+    config.interrupt_duration_ms = None
+    assert needed([1.0] * 100) == (Vad.sure * FRAME_MS - LATE * FRAME_MS - 10, 0)
+
+
+def test_a_turn_may_be_begun_by_hand() -> None:
+    detector = Endpointer(TurnDetection(start_of_speech="manual", end_of_speech="manual"))
+    assert feed(detector, [1.0] * 50) == []
+    assert detector.begin() == TurnBoundary("started", 50) and detector.speaking
+    assert detector.begin() is None
+    assert feed(detector, [0.0] * 100 + [1.0] * 50 + [0.0] * 1000) == [] and detector.silence_ms > 9000
+    assert detector.commit() == TurnBoundary("stopped", 200 - LATE)
+
+
 def test_silence_never_starts_a_turn_whatever_the_thresholds() -> None:
     detector = Endpointer(TurnDetection(threshold=0.0, interrupt_threshold=0.0))
     assert feed(detector, [0.0] * 100) == []

@@ -24,6 +24,7 @@ import pytest
 import lipwire
 from lipwire import Frame
 from lipwire.channel.agora import channel as module
+from lipwire.channel.agora import wire
 from lipwire.channel.agora.channel import Agora, AgoraError, AgoraOptions, Workers
 from lipwire.channel.agora.codec import AudioEncoder
 from lipwire.channel.base import (
@@ -179,10 +180,65 @@ async def test_a_session_speaks_into_a_channel(double: Double) -> None:
     (encoder,) = double.calls("local_video_track_set_video_encoder_config")
     assert (encoder["codec"], encoder["width"], encoder["height"], encoder["fps"]) == (1, 160, 90, 25)
     assert encoder["bitrate"] == 1000 * (bit_rate("high", 160, 90, 25.0) // 1000)
+    assert encoder["min_bitrate"] == 1000 * (encoder["bitrate"] // 3000)  # a face is never blocks
+    assert encoder["degradation"] == 1  # its size gives way before its frame rate
+    assert not double.calls("rtc_conn_enable_encryption")
     assert double.calls("rtc_conn_connect")[0]["args"][1:] == ["token", "room", "7"]
     (created,) = double.calls("rtc_conn_create")
     assert (created["role"], created["profile"]) == (1, 1)
     assert double.calls("service_initialize")[0]["string_uid"] == 0
+
+
+async def test_encryption_is_on_before_the_channel_is_joined(double: Double) -> None:
+    salt = bytes(range(32))
+    encryption = wire.Encryption(mode=8, key="a passphrase", salt=salt)
+    channel = Agora(
+        AgoraOptions(app_id=APP, token="", channel="room", uid="7", encryption=encryption), workers=Workers()
+    )
+    async with lipwire.Session(channel, width=160, height=90):
+        pass
+    (asked,) = double.calls("rtc_conn_enable_encryption")
+    assert (asked["mode"], asked["early"], asked["data"]) == (8, 1, 0)
+    assert (asked["key"], asked["salt"]) == (zlib.adler32(b"a passphrase"), zlib.adler32(salt))
+
+
+async def test_where_the_sdk_refuses_to_encrypt_nothing_is_joined(
+    double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGORA_DOUBLE_FAIL", "agora_rtc_conn_enable_encryption=-4")
+    encryption = wire.Encryption(mode=5, key="a passphrase")
+    channel = Agora(
+        AgoraOptions(app_id=APP, token="", channel="room", uid="7", encryption=encryption), workers=Workers()
+    )
+    with pytest.raises(AgoraError, match="enable_encryption: -4"):
+        async with lipwire.Session(channel, width=160, height=90):
+            pass
+    assert not double.calls("rtc_conn_connect")
+
+
+@pytest.mark.parametrize(
+    ("encryption", "words"),
+    [
+        (wire.Encryption(key="", mode=5), "empty"),
+        (wire.Encryption(key="a\0b", mode=5), "NUL"),
+        (wire.Encryption(key="k", mode=9), "1..8"),
+        (wire.Encryption(key="k", mode=0), "1..8"),
+        (wire.Encryption(key="k", mode=7, salt=b"short"), "32 bytes, got 5"),
+    ],
+)
+def test_encryption_that_the_sdk_would_misread_is_refused(encryption: wire.Encryption, words: str) -> None:
+    with pytest.raises(InvalidArgument, match=words):
+        Agora(AgoraOptions(app_id=APP, token="", channel="room", uid="7", encryption=encryption))
+
+
+async def test_areas_have_workers_of_their_own(double: Double) -> None:
+    workers = Workers()
+    for area in (None, "GLOBAL", "JAPAN"):
+        channel = Agora(AgoraOptions(app_id=APP, token="", channel="room", uid="7", area=area), workers=workers)
+        async with lipwire.Session(channel, width=160, height=90):
+            assert len(workers._workers) == 1
+    areas = [call["area"] for call in double.calls("service_initialize")]
+    assert areas == [0xFFFFFFFF, 0xFFFFFFFF, 0x10]
 
 
 async def test_pre_encoded_video_is_sent_as_it_is(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,7 +352,7 @@ from queue import Queue
 writer = FeedWriter(StreamSpec(session_id="s", width=64, height=36, fps=Fraction(25)))
 reader = FeedReader(*map(os.dup, writer.fds))
 events = Queue()
-sdk = Sdk({app!r}, False, sys.argv[1])
+sdk = Sdk({app!r}, False, "GLOBAL", sys.argv[1])
 join = Join(session=1, token="t", channel="c", uid="1", width=64, height=36, fps=25.0, video=True, codec="H264",
             kbps=100, rtc_codec=None, audio_scenario=9, receive=False, seen_every=1.0)
 connection = sdk.connect(join, events.put)
@@ -548,7 +604,7 @@ async def test_a_large_message_is_cut_and_paced(double: Double) -> None:
         sender.channel.send_message("m1", payload)
         await until(lambda: len(reader.got(Message)) == 53)
     packets = [m.data.split(b"|", 3) for m in reader.got(Message)]
-    assert [(p[0], int(p[1]), int(p[2])) for p in packets] == [(b"m1", n, 53) for n in range(53)]
+    assert [(p[0], int(p[1]), int(p[2])) for p in packets] == [(b"m1", n, 53) for n in range(1, 54)]
     assert base64.b64decode(b"".join(p[3] for p in packets)) == payload
     assert {c["ret"] for c in double.calls("rtc_conn_send_stream_message")} == {0}
 

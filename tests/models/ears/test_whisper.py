@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lipwire.errors import InvalidArgument, ModelFailed
 from lipwire.models.ears.mel import RATE
-from lipwire.models.ears.whisper import LONGEST, Whisper, piece, pieces, repetitive
+from lipwire.models.ears.whisper import LONGEST, Whisper, doubled, piece, pieces, repetitive
 from lipwire.models.wire import Heard
 
 from .conftest import SENTENCE, STORY, plain
@@ -89,3 +89,10 @@ def test_a_folder_that_is_no_model_is_told(model: Path, tmp_path: Path) -> None:
 def test_repetition_is_known() -> None:
     assert repetitive("I'm going to be here. " * 8) and not repetitive("no no no")
     assert not repetitive("You cannot reply to this message because the sender does not have a mailbox.")
+
+
+def test_a_sentence_that_is_written_twice_is_known_by_its_haste() -> None:
+    once = "Please enter the conference PIN number."
+    assert doubled(f"{once} {once}", 3.1) and doubled(f"{once} {once.lower()}", 3.1)
+    assert not doubled(f"{once} {once}", 5.0), "somebody said it twice"
+    assert not doubled(once, 0.5) and not doubled("no no no no", 0.5) and not doubled("", 0.0)

@@ -281,8 +281,8 @@ void *do_agora_service_create(void) { return calloc(1, sizeof(service)); }
 int do_agora_service_initialize(void *s, struct AgoraServiceConfigInner *config) {
     if (s == NULL || config->app_id == NULL || strlen(config->app_id) != 32) return BAD;
     snprintf(((service *)s)->app, sizeof((service *)s)->app, "%s", config->app_id);
-    double_note("\"app\":\"%s\",\"string_uid\":%d,\"video\":%d,\"scenario\":%d", config->app_id, config->use_string_uid,
-                config->enable_video, config->audio_scenario);
+    double_note("\"app\":\"%s\",\"string_uid\":%d,\"video\":%d,\"scenario\":%d,\"area\":%u", config->app_id,
+                config->use_string_uid, config->enable_video, config->audio_scenario, config->area_code);
     pthread_mutex_lock(&lock);
     if (wake < 0) {
         wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -354,8 +354,9 @@ int do_agora_local_video_track_set_enabled(void *t, int on) {
 
 int do_agora_local_video_track_set_video_encoder_config(void *t, struct VideoEncoderConfigurationInner *v) {
     if (t == NULL) return BAD;
-    double_note("\"codec\":%d,\"width\":%d,\"height\":%d,\"fps\":%d,\"bitrate\":%d,\"min_bitrate\":%d", v->codec_type,
-                v->dimensions.width, v->dimensions.height, v->frame_rate, v->bitrate, v->min_bitrate);
+    double_note("\"codec\":%d,\"width\":%d,\"height\":%d,\"fps\":%d,\"bitrate\":%d,\"min_bitrate\":%d,\"degradation\":%d",
+                v->codec_type, v->dimensions.width, v->dimensions.height, v->frame_rate, v->bitrate, v->min_bitrate,
+                v->degradation_preference);
     return 0;
 }
 
@@ -417,6 +418,16 @@ int do_agora_rtc_conn_connect(void *at, const char *token, const char *channel, 
     }
     pthread_mutex_unlock(&lock);
     return rc;
+}
+
+/* Only what is said before it connects holds. */
+int do_agora_rtc_conn_enable_encryption(void *at, int enabled, struct EncryptionConfigInner *v) {
+    conn *c = at;
+    double_note("\"mode\":%d,\"key\":%u,\"salt\":%u,\"data\":%d,\"early\":%d", v->encryption_mode,
+                double_adler32(v->encryption_key, strlen(v->encryption_key)),
+                double_adler32(v->encryption_kdf_salt, sizeof v->encryption_kdf_salt),
+                v->datastream_encryption_enabled, c->state == DISCONNECTED);
+    return enabled && c->state == DISCONNECTED ? 0 : WRONG_STATE;
 }
 
 int do_agora_rtc_conn_disconnect(void *at) {

@@ -68,6 +68,7 @@ NATIVE = [
     "agora_rtc_conn_create_data_stream",
     "agora_rtc_conn_destroy",
     "agora_rtc_conn_disconnect",
+    "agora_rtc_conn_enable_encryption",
     "agora_rtc_conn_get_agora_parameter",
     "agora_rtc_conn_get_local_user",
     "agora_rtc_conn_register_observer",
@@ -100,7 +101,7 @@ METHODS = {
     " register_local_user_observer register_audio_frame_observer register_video_frame_observer get_local_user"
     " set_video_encoder_configuration publish_audio publish_video push_audio_pcm_data push_audio_encoded_data"
     " push_video_frame push_video_encoded_data send_stream_message send_audio_meta_data renew_token"
-    " update_audio_scenario",
+    " update_audio_scenario enable_encryption",
     "agora.rtc.local_user.LocalUser": "set_playback_audio_frame_before_mixing_parameters subscribe_audio"
     " subscribe_all_audio unsubscribe_audio unsubscribe_all_audio subscribe_video subscribe_all_video"
     " unsubscribe_video unsubscribe_all_video",
@@ -115,6 +116,7 @@ CLASSES = [
     "AgoraServiceConfig",
     "RTCConnConfig",
     "RtcConnectionPublishConfig",
+    "EncryptionConfig",
     "VideoEncoderConfiguration",
     "VideoDimensions",
     "ExternalVideoFrame",
@@ -128,6 +130,7 @@ CLASSES = [
     "RTCStats",
 ]
 ENUMS = [
+    "AreaCode",
     "AudioCodecType",
     "VideoCodecType",
     "AudioScenarioType",

@@ -2,7 +2,7 @@
 
 Each is started as `async with FakeChat(...) as chat:` and then found at `chat.url`. What it received is in `requests`,
 what was wrong with it in `problems`; leaving the block with problems fails the test, unless `check=False`. Latencies
-are seconds. The schemas are those of the official `openai` package.
+are seconds. The schemas are those of the official `openai` package; those of other dialects are in `dialects`.
 """
 
 from .chat import Answer, FakeChat, ToolCall

@@ -102,14 +102,7 @@ class FakeChat(HttpFake):
 
     async def answer(self, request: Request) -> Response:
         body = decode(request.body)
-        if isinstance(body, dict) and self.model_optional:
-            body.setdefault("model", "fake")
-        found = schema.problems("chat", body, self.extra)
-        if not found and not isinstance(body.get("metadata", {}), dict):
-            found = ["chat metadata: an object was expected"]
-        if not found and body.get("stream") is not True:
-            found = ["chat stream: true was expected"]
-        if found:
+        if found := self.problems_of(body):
             return self.refuse(found)
         self.requests.append(body)
         self.asked.append(request.at)
@@ -120,12 +113,23 @@ class FakeChat(HttpFake):
             return Response(reply.status, msgspec.json.encode(error), headers=reply.headers)
         return Response(type=reply.label, stream=self._stream(reply, body))
 
+    def problems_of(self, body: Any) -> list[str]:
+        """What is wrong with a request."""
+        if isinstance(body, dict) and self.model_optional:
+            body.setdefault("model", "fake")
+        found = schema.problems("chat", body, self.extra)
+        if not found and not isinstance(body.get("metadata", {}), dict):
+            found = ["chat metadata: an object was expected"]
+        if not found and body.get("stream") is not True:
+            found = ["chat stream: true was expected"]
+        return found
+
     async def _stream(self, reply: Answer, body: dict[str, Any]) -> AsyncIterator[bytes]:
         if reply.raw is not None:
             for piece in self._pieces(reply.raw):
                 yield piece
             return
-        for number, event in enumerate(self._chunks(reply, body)):
+        for number, event in enumerate(self.events(reply, body)):
             if number == reply.break_after:
                 raise Break
             if number == reply.end_after:
@@ -137,15 +141,21 @@ class FakeChat(HttpFake):
                 self.first_token_at.append(asyncio.get_running_loop().time())
             elif number and self.token_interval:
                 await asyncio.sleep(self.token_interval)
-            for piece in self._pieces(b"data: " + msgspec.json.encode(event) + b"\n\n"):
+            for piece in self._pieces(self.framed(event)):
                 yield piece
-        yield b"data: [DONE]\n\n"
+        yield self.end
 
     def _pieces(self, data: bytes) -> Iterable[bytes]:
         size = self.cut or max(len(data), 1)
         return (data[i : i + size] for i in range(0, len(data), size))
 
-    def _chunks(self, reply: Answer, body: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    end = b"data: [DONE]\n\n"
+
+    def framed(self, event: dict[str, Any]) -> bytes:
+        """As it is sent."""
+        return b"data: " + msgspec.json.encode(event) + b"\n\n"
+
+    def events(self, reply: Answer, body: dict[str, Any]) -> Iterable[dict[str, Any]]:
         count = 0
 
         def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:

@@ -45,14 +45,14 @@ def _events(name: str) -> dict[str, TypeAdapter[Any]]:
     return {get_args(member.model_fields["type"].annotation)[0]: TypeAdapter(member) for member in members}
 
 
-def _walk(value: Any) -> None:
+def walk(value: Any) -> None:
     """pydantic checks an Iterable only while it is read."""
     if isinstance(value, dict):
         for one in value.values():
-            _walk(one)
+            walk(one)
     elif isinstance(value, Iterable) and not isinstance(value, str | bytes | BaseModel):
         for one in value:
-            _walk(one)
+            walk(one)
 
 
 def _unknown(value: Any, path: str = "") -> list[str]:
@@ -73,7 +73,7 @@ def _validated(name: str, value: Any) -> list[str]:
         if adapter is None:
             return [f"{name}: no event of type {value.get('type')!r}"]
         result = adapter.validate_python(value)
-        _walk(result)
+        walk(result)
     except ValidationError as exc:
         return [f"{name} {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors()][:5]
     return [f"{name} {problem}" for problem in _unknown(result)]

@@ -136,9 +136,13 @@ class HttpFake:
         if request.method != self.method or request.path != self.path:
             self.problems.append(f"{request.method} {request.path}, where {self.method} {self.path} was expected")
             return error(404, "not found")
-        if self.api_key is not None and request.headers.get("authorization") != f"Bearer {self.api_key}":
+        if self.api_key is not None and self.key_of(request.headers) != self.api_key:
             return error(401, "Incorrect API key provided", "invalid_api_key")
         return await self.answer(request)
+
+    def key_of(self, headers: dict[str, str]) -> str:
+        """The key that a request comes with."""
+        return headers.get("authorization", "").removeprefix("Bearer ")
 
     def refuse(self, found: list[str]) -> Response:
         """The answer to a request that is wrong."""

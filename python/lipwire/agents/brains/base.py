@@ -21,6 +21,10 @@ HEARD_RATE = 16_000
 """Hz of the PCM that a brain hears."""
 
 
+SENT_SECONDS = 300.0
+"""How long a picture that a user has sent goes with the questions, if none follows it."""
+
+
 class TimedWord(Struct, frozen=True):
     """A word and when it is said, in ms from the start of the utterance or reply it belongs to."""
 
@@ -31,10 +35,12 @@ class TimedWord(Struct, frozen=True):
 
 class SpeechStarted(Struct, frozen=True, tag=True):
     """The user speaks, surely enough to interrupt: the agent falls silent. `onset_ns` (CLOCK_MONOTONIC) is when the
-    first voiced frame of it was heard; `item_id` that of its text, where the brain knows it already."""
+    first voiced frame of it was heard; `item_id` that of its text, where the brain knows it already. `aside`: it does
+    not interrupt (`turn_taking.TurnTaker`)."""
 
     onset_ns: int
     item_id: str | None = None
+    aside: bool = False
 
 
 class SpeechStopped(Struct, frozen=True, tag=True):
@@ -149,11 +155,20 @@ class Brain(Protocol):
     def hear(self, pcm: bytes, user: str) -> None:
         """10 ms of what a user says: 160 samples of PCM16 mono at 16 kHz, in time order, silence included."""
 
-    def see(self, user: str, jpeg: bytes) -> None:
-        """A picture of the user, at most one a second; only the newest is kept."""
+    def see(self, user: str, jpeg: bytes, *, sent: bool = False) -> None:
+        """A picture of the user, at most one a second; only the newest is kept. `sent`: one that the user has sent,
+        which stands for SENT_SECONDS in place of the others."""
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
-        """A message in text, as if it had been said; with `respond` it is answered."""
+    def tell(
+        self,
+        text: str,
+        role: Literal["user", "system"] = "user",
+        *,
+        respond: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """A message in text, as if it had been said; with `respond` it is answered. `metadata` goes to a chat service
+        that wants it (`Llm.custom`, `Llm.metadata_enabled`), with the message."""
 
     def respond(self, instructions: str | None = None) -> None:
         """Answer now, by these instructions where given, for this one reply."""

@@ -19,7 +19,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from datetime import date
@@ -29,15 +29,21 @@ from msgspec import structs
 
 from ...errors import BadState, BufferFull, LipwireError
 from ...models.voices.names import parse
+from ...protocol.agent_bodies import InUse
+from ...protocol.transcript import AgentState
 from .. import realtime_socket
+from ..beside import unwanted
 from ..config import AgentConfig
 from ..describe import openai_voice
 from ..face_tags import plain as without_tags
 from ..http import ServiceError
+from ..in_use import Part, fell_back
 from ..openai_models import SPEECH, speaks_by_realtime
 from ..speech.backchannels import is_backchannel
 from ..speech.endpointing import TurnBoundary
 from ..speech.offline_stt import OfflineStt
+from ..speech.pauses import asks_for_pause
+from ..speech.scripts import unspaced
 from ..speech.stt import Hearing, HttpStt, Stt, Transcript
 from ..speech.tts import OfflineTts, Sound, SynthesisStream, Tts
 from ..speech.turn_detector import ASK_MS, TurnDetector, TurnDetectors
@@ -48,6 +54,7 @@ from ..speech.vendors.socket_stt import SocketStt
 from ..update import apply
 from . import chat
 from .base import (
+    SENT_SECONDS,
     BrainEvent,
     Failed,
     ReplyAudio,
@@ -61,9 +68,12 @@ from .base import (
     UserText,
 )
 from .calls import Call
+from .completion import Completion, Piece
 from .context import ChatContext, Round
+from .dialects import Question
+from .dialects.base import question
 from .generation import Generation
-from .tools import Caller, Toolbox
+from .tools import Caller
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -79,6 +89,9 @@ MAX_USERS = 8
 """Whose sound is followed; the one not heard for longest is forgotten."""
 GONE_SECONDS = 1.0
 """Without a frame from who speaks: the turn is over."""
+SETTLE_MS = 12_000
+"""Of a turn's sound, from which on our own recognizer does not hear again at the next pause what it has understood at
+this one: it would for each of a long talker's, and others wait for it."""
 SPECULATE_MS = 60
 """Silence before which nothing is transcribed ahead of the end of a turn."""
 
@@ -112,7 +125,7 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
         from ..speech.realtime_tts import UntilItEnds
 
         return UntilItEnds(speech, lambda: by_realtime(later))
-    return OfflineTts(config.voice, config.language, config.spare_voice, services.voices)
+    return OfflineTts(config.voice, config.language, config.spare_voice, services.voices, config.missing_voice)
 
 
 def make_stt(config: AgentConfig, services: Services) -> Stt:
@@ -141,11 +154,51 @@ class _UserTurn:
         self.hearing: Hearing
         self.result: asyncio.Task[Transcript] | None = None
         self.until = 0
-        """The frame to which `result` reaches."""
+        """The frame to which `result` reaches,"""
+        self.asked = 0
+        """and how many of `pcm` it has heard."""
+        self._heard: list[tuple[Transcript, int]] = []
+        """What was said before `pcm`, in parts, each with the ms at which it begins."""
+        self._begins_ms = 0
         self.over = False
+        self.aside = False
+        """Whether it goes into what the agent says or thinks, and does not interrupt it by itself."""
         self.doubtful = False
         """Whether it goes into what the agent says, which is held until it is known what this is."""
         self.heard_at = time.monotonic()
+
+    def settle(self) -> None:
+        """What was understood up to the pause that is over stays, so that it is not heard anew at each one."""
+        result = self.result
+        if result is None or not result.done() or result.cancelled() or result.exception() is not None:
+            return
+        self._heard.append((result.result(), self._begins_ms))
+        cut = max(self.asked - ASK_MS // (2 * FRAME_MS), 0)
+        del self.pcm[:cut]
+        self._begins_ms += cut * FRAME_MS
+
+    def whole(self, last: Transcript) -> Transcript:
+        """What was said in all, with the last part of it."""
+        if not self._heard:
+            return last
+        parts = [*self._heard, (last, self._begins_ms)]
+        texts = [part.text.strip() for part, _ in parts if part.text.strip()]
+        between = "" if texts and unspaced(texts[0]) else " "
+        words = (
+            TimedWord(word.text, word.start_ms + at, word.duration_ms) for part, at in parts for word in part.words
+        )
+        return Transcript(between.join(texts), tuple(words))
+
+
+class Unheard:
+    """Speech that nobody is to understand; a `Hearing`."""
+
+    def feed(self, pcm: bytes) -> None: ...
+
+    async def finish(self) -> Transcript:
+        return Transcript("")
+
+    def drop(self) -> None: ...
 
 
 class _Chained(Generation):
@@ -195,7 +248,13 @@ class CascadeBrain:
     ) -> None:
         self._config = structs.replace(config, llm=copy(config.llm), turn_detection=copy(config.turn_detection))
         self._services = services
-        self._caller = Caller(config.tools, lambda event: self._emit(event))
+        self._caller = Caller(
+            config.tools,
+            lambda event: self._emit(event),
+            servers=config.llm.mcp_servers,
+            outward=services.outward,
+            variables=config.llm.template_variables,
+        )
         self._stt = make_stt(config, services)
         self._tts = make_tts(config, services)
         own = {services.llm_url: services.llm_headers} if services.llm_url else {}
@@ -210,7 +269,11 @@ class CascadeBrain:
         """Takes the turn that ended last to its reply."""
         self._unanswered = False
         self._doubted = False
+        self._agent: AgentState = "idle"
+        """What the agent does."""
         self._picture: chat.Picture | None = None
+        self._sent: chat.Picture | None = None
+        """The newest that a user has sent."""
         self._replies: dict[str, _Chained] = {}
         """Those that are not handed over, in order."""
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -222,11 +285,33 @@ class CascadeBrain:
 
     async def open(self, emit: Callable[[BrainEvent], None]) -> None:
         self._emit = emit
+        if isinstance(self._stt, OfflineStt):
+            self._stt.on_fall = lambda used: self._emit(fell_back("ears", used))
+        self._make_detector.on_fall = lambda part, used: self._emit(fell_back(part, used))
         await self._stt.open()
         await self._make_detector.open()
         self._open = True
+        self._caller.start()
+        self._begin_voice()
+
+    def _begin_voice(self) -> None:
         if isinstance(self._tts, OfflineTts):
+            self._tts.on_fall = lambda used: self._emit(fell_back("voice", used))
             self._spawn(self._tts.warm())
+
+    def in_use(self) -> dict[Part, InUse]:
+        """What it hears, speaks and tells turns with; of a service, what that is asked for."""
+        config, stt, tts = self._config, self._stt, self._tts
+        used = self._make_detector.in_use()
+        if isinstance(tts, OfflineTts):
+            used["voice"] = tts.in_use
+        else:
+            used["voice"] = InUse(name=config.voice or (config.tts.name if config.tts is not None else ""))
+        if config.asr is not None:
+            used["ears"] = InUse(name=config.asr.name)
+        elif isinstance(stt, OfflineStt | HttpStt):
+            used["ears"] = stt.in_use
+        return used
 
     async def close(self) -> None:
         self._open = False
@@ -242,6 +327,7 @@ class CascadeBrain:
         await self._stt.close()
         await self._tts.close()
         await self._chat.close()
+        await self._caller.close()
 
     def _spawn(self, run: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(run)
@@ -263,10 +349,7 @@ class CascadeBrain:
         turn = self._turn
         if turn is not None and turn.user != user:
             return  # one speaks at a time
-        detector = self._detectors.pop(user, None) or self._make_detector(self._config.turn_detection)
-        self._detectors[user] = detector  # the newest is last
-        if len(self._detectors) > MAX_USERS:
-            del self._detectors[next(iter(self._detectors))]
+        detector = self._detector(user)
         event = detector.hear(pcm)
         if turn is None:
             if event is not None and event.kind == "started":
@@ -280,25 +363,52 @@ class CascadeBrain:
         if turn.result is None:
             turn.hearing.feed(pcm)
             if self._may_be_over(detector):
-                turn.until = detector.endpointer.voiced_until
+                turn.until, turn.asked = detector.endpointer.voiced_until, len(turn.pcm)
                 turn.result = self._spawn(turn.hearing.finish())
                 detector.expect_text()
                 turn.result.add_done_callback(lambda result: self._is_understood(turn, result))
         elif detector.endpointer.voiced_until > turn.until:  # the user goes on
+            if len(turn.pcm) >= SETTLE_MS // FRAME_MS and isinstance(self._stt, OfflineStt):
+                turn.settle()
             turn.result.cancel()
             turn.result = None
             self._listen(turn)
+
+    def _detector(self, user: str) -> TurnDetector:
+        detector = self._detectors.pop(user, None)
+        if detector is None:
+            detector = self._make_detector(self._config.turn_detection)
+            detector.endpointer.agent_speaks = self._agent == "speaking"
+        self._detectors[user] = detector  # the newest is last
+        if len(self._detectors) > MAX_USERS:
+            del self._detectors[next(iter(self._detectors))]
+        return detector
+
+    def agent_is(self, state: AgentState) -> None:
+        self._agent = state
+        for detector in self._detectors.values():
+            detector.endpointer.agent_speaks = state == "speaking"
+
+    def begin(self, user: str) -> None:
+        if not self._open:
+            return
+        self.commit()
+        detector = self._detector(user)
+        if (event := detector.begin()) is not None:
+            self._started(user, detector, event)
 
     def _may_be_over(self, detector: TurnDetector) -> bool:
         """Whether a turn's text is wanted, on the chance that it ends now. One of our own recognizer's costs nobody
         anything; a service is asked when the turn is taken for whole."""
         config, endpointer = self._config.turn_detection, detector.endpointer
         soon = detector.judges and (endpointer.whole or not isinstance(self._stt, HttpStt | SocketStt))
-        return config.enabled and endpointer.silence_ms >= (ASK_MS if soon else max(config.plain_ms / 2, SPECULATE_MS))
+        return config.ends_by_itself and endpointer.silence_ms >= (
+            ASK_MS if soon else max(config.plain_ms / 2, SPECULATE_MS)
+        )
 
     def _is_understood(self, turn: _UserTurn, result: asyncio.Task[Transcript]) -> None:
         if result is turn.result and not turn.over and not result.cancelled() and result.exception() is None:
-            text = result.result().text
+            text = turn.whole(result.result()).text
             turn.detector.understood(text, backchannel=self._doubted and self._is_backchannel(text))
 
     def _is_backchannel(self, text: str) -> bool:
@@ -307,17 +417,21 @@ class CascadeBrain:
     def _listen(self, turn: _UserTurn) -> None:
         def partial(text: str) -> None:
             if not turn.over:
-                self._emit(UserText(turn.item_id, text, False))
+                self._emit(UserText(turn.item_id, turn.whole(Transcript(text)).text, False))
 
-        turn.hearing = self._stt.hear(partial)
+        unheard = turn.aside and unwanted(self._config.interruption)
+        turn.hearing = Unheard() if unheard else self._stt.hear(partial)
         turn.hearing.feed(b"".join(turn.pcm))
 
     def _started(self, user: str, detector: TurnDetector, event: TurnBoundary) -> None:
         onset = time.monotonic_ns() - (detector.endpointer.frames - event.frame) * FRAME_MS * 1_000_000
         self._turn = turn = _UserTurn(user, detector, detector.since(event.frame))
+        how, detection = self._config.interruption, self._config.turn_detection
+        turn.aside = not how.by_voice and self._agent in ("speaking", "thinking")
         self._listen(turn)
-        self._spawn(self._watch(turn))
-        self._emit(SpeechStarted(onset, turn.item_id))
+        if detection.start_of_speech != "manual" and detection.end_of_speech != "manual":
+            self._spawn(self._watch(turn))
+        self._emit(SpeechStarted(onset, turn.item_id, turn.aside))
 
     async def _watch(self, turn: _UserTurn) -> None:
         """Who leaves in the middle of a turn sends no silence that would end it."""
@@ -342,7 +456,7 @@ class CascadeBrain:
         self, turn: _UserTurn, result: asyncio.Task[Transcript], before: asyncio.Task[None] | None
     ) -> None:
         try:
-            transcript = await result
+            transcript = turn.whole(await result)
         except ServiceError as exc:
             if before is not None:
                 await asyncio.wait([before])
@@ -352,12 +466,16 @@ class CascadeBrain:
             await asyncio.wait([before])
         text = transcript.text.strip()
         self._emit(UserText(turn.item_id, text, True, transcript.words))
+        if turn.aside:
+            return  # the conversation says what becomes of it
         if turn.doubtful and not self._unanswered and self._is_backchannel(text):
             return  # the agent goes on with what it says
         if text:
             self._context.add("user", text)
-            self._unanswered = True
-        if self._unanswered and self._turn is None:  # else what the user is saying now is answered with it
+            detection = self._config.turn_detection
+            waits = detection.end_of_speech == "semantic" and detection.pause_state
+            self._unanswered = not (waits and asks_for_pause(text, self._config.language))
+        if self._unanswered and (self._turn is None or self._turn.aside):  # else it is answered with what is being said
             self._answer(None, turn.item_id if text else None)
 
     def doubt(self, on: bool) -> None:
@@ -368,13 +486,24 @@ class CascadeBrain:
             self._turn.detector.endpointer.commit()
             self._stopped(self._turn)
 
-    def see(self, user: str, jpeg: bytes) -> None:
-        self._picture = chat.Picture(jpeg, time.monotonic())
+    def see(self, user: str, jpeg: bytes, *, sent: bool = False) -> None:
+        picture = chat.Picture(jpeg, time.monotonic())
+        if sent:
+            self._sent = picture
+        else:
+            self._picture = picture
 
     # ---- being told
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
-        self._context.add(role, text)
+    def tell(
+        self,
+        text: str,
+        role: Literal["user", "system"] = "user",
+        *,
+        respond: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        self._context.add(role, text, metadata)
         if respond:
             self._answer(None, None)
 
@@ -390,14 +519,15 @@ class CascadeBrain:
             detector.endpointer.config = self._config.turn_detection
             detector.language = self._config.language
         if "tools" in changes:
-            self._caller.toolbox = Toolbox(self._config.tools)
+            self._caller.replace(self._config.tools)
         if "voice" in changes:
-            self._config.spare_voice = ""
+            self._config.spare_voice = self._config.missing_voice = ""
             try:
                 old, self._tts = self._tts, make_tts(self._config, self._services)
             except LipwireError as exc:
                 self._emit(Failed("TTS_ERROR", f"the voice stays as it was: {exc}"))
             else:
+                self._begin_voice()
                 self._spawn(self._retire(old, list(self._replies.values())))
 
     async def _retire(self, tts: Tts, replies: list[_Chained]) -> None:
@@ -546,6 +676,7 @@ class CascadeBrain:
         try:
             while self._calls:
                 await asyncio.wait(self._calls)
+            await self._caller.ready()
             if self._thinker is None:
                 await self._chat_rounds(reply, speech)
             else:
@@ -554,9 +685,12 @@ class CascadeBrain:
         finally:
             self._context.noted(reply.id)
 
-    def _request(self, reply: _Chained, tools: list[dict[str, Any]], picture: chat.Picture | None) -> dict[str, Any]:
+    def _question(
+        self, reply: _Chained, tools: list[dict[str, Any]], picture: chat.Picture | None, *, may_call: bool
+    ) -> Question:
         """What is asked for the next part of a reply."""
-        messages = self._context.messages(reply.id)
+        llm = self._config.llm
+        messages = self._context.messages(reply.id, stamped=llm.custom)
         if picture is not None:
             last = next((i for i in reversed(range(len(messages))) if messages[i]["role"] == "user"), None)
             if last is None:
@@ -564,20 +698,27 @@ class CascadeBrain:
             else:
                 messages[last] = chat.with_picture(messages[last], picture)
         voice = openai_voice(self._config.voice)
-        return chat.build(self._config.llm, messages, tools, voice, self._config.instructions)
+        instructions = self._config.instructions
+        metadata = self._context.metadata
+        return question(
+            llm, messages, tools, voice=voice, instructions=instructions, may_call=may_call, metadata=metadata
+        )
 
     def _fresh_picture(self) -> chat.Picture | None:
-        if self._picture is None or "image" not in self._config.llm.input_modalities:
+        if "image" not in self._config.llm.input_modalities:
             return None
-        return self._picture if time.monotonic() - self._picture.at <= PICTURE_SECONDS else None
+        now = time.monotonic()
+        kept = (self._sent, SENT_SECONDS), (self._picture, PICTURE_SECONDS)
+        return next((one for one, seconds in kept if one is not None and now - one.at <= seconds), None)
 
     async def _chat_rounds(self, reply: _Chained, speech: SynthesisStream) -> None:
         """Asks until there is an answer without calls. Raises ServiceError: what came is none."""
         picture, said = self._fresh_picture(), False
         for left in reversed(range(MAX_ROUNDS + 1)):
             toolbox = self._caller.toolbox
-            answer = chat.Completion(toolbox.names)
-            body = self._request(reply, toolbox.for_chat() if left else [], picture)
+            answer = self._chat.completion(toolbox.names)
+            asked = self._question(reply, toolbox.for_chat(), picture, may_call=left > 0)
+            body = await self._chat.body(asked)
             async with aclosing(self._chat.stream(body, answer)) as stream:
                 async for piece in stream:
                     await self._piece(reply, speech, piece, answer)
@@ -586,7 +727,7 @@ class CascadeBrain:
                 self._emit(Failed("LLM_ERROR", problem, reply.id, minor=True))
             if answer.refusal:
                 self._emit(Failed("LLM_REFUSED", f"the LLM refused: {answer.refusal:.200}", reply.id, minor=True))
-            if (shortcoming := answer.shortcoming(said)) is not None:
+            if (shortcoming := answer.shortcoming(said or self._config.llm.ignore_empty)) is not None:
                 raise ServiceError(shortcoming)
             said = said or bool(answer.text.strip() or answer.audio_ms)
             if not answer.calls:
@@ -605,9 +746,7 @@ class CascadeBrain:
     async def _call(self, called: Round, call: Call) -> None:
         called.results[call.id] = await self._caller.answer(call.id, call.name, call.arguments)
 
-    async def _piece(
-        self, reply: _Chained, speech: SynthesisStream, piece: chat.Piece, answer: chat.Completion
-    ) -> None:
+    async def _piece(self, reply: _Chained, speech: SynthesisStream, piece: Piece, answer: Completion) -> None:
         if piece.unsaid:
             speech.retract()
             reply.unheard = ""

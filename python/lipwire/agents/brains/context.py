@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -56,11 +57,20 @@ class _Entry(Struct, eq=False):
     text: str
     reply_id: str | None = None
     rounds: list[Round] = field(default_factory=list)
+    turn: int = 0
+    at_ms: int = 0
+    metadata: dict[str, str] = field(default_factory=dict)
 
     @property
     def runs(self) -> bool:
         """Whether a call has no answer yet."""
         return any(len(one.results) < len(one.calls) for one in self.rounds)
+
+    @property
+    def stamps(self) -> dict[str, Any]:
+        """What a message of it says of itself, for a service that wants to know."""
+        about = {"metadata": self.metadata} if self.metadata else {}
+        return {"turn_id": self.turn, "timestamp": self.at_ms, **about}
 
     def messages(self, whole: bool) -> list[dict[str, Any]]:
         """`whole`: the reply goes on, and all that it wrote counts as said."""
@@ -88,32 +98,52 @@ class _Entry(Struct, eq=False):
 
 class ChatContext:
     """At most `limit` messages of the user's and as many of the agent's, counted separately; of system messages that
-    came later, as many again. 0 = only what is being answered. Calls stay as long as their question does."""
+    came later, as many again. 0 = only what is being answered. Calls stay as long as their question does.
 
-    def __init__(self, limit: int) -> None:
+    Args:
+        now: Unix seconds.
+    """
+
+    def __init__(self, limit: int, now: Callable[[], float] = time.time) -> None:
         self.limit = limit
         """May be changed at any time."""
+        self._now = now
+        self._turn = -1
+        """Counts from 0: the first thing that is said begins turn 0, and every user's message after it another."""
         self._entries: list[_Entry] = []
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def messages(self, speaking: str | None = None) -> list[dict[str, Any]]:
-        """All messages, the oldest first. `speaking`: the reply that goes on."""
+    def messages(self, speaking: str | None = None, *, stamped: bool = False) -> list[dict[str, Any]]:
+        """All messages, the oldest first. `speaking`: the reply that goes on. `stamped`: each with its `turn_id`, its
+        `timestamp` (Unix ms) and its `metadata`."""
         return [
-            message
+            message | entry.stamps if stamped else message
             for entry in self._entries
             for message in entry.messages(speaking is not None and entry.reply_id == speaking)
         ]
 
-    def add(self, role: Literal["user", "system"], text: str) -> None:
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What came with the user's last message."""
+        return next((entry.metadata for entry in reversed(self._entries) if entry.role == "user"), {})
+
+    def add(self, role: Literal["user", "system"], text: str, metadata: Mapping[str, str] | None = None) -> None:
         """What somebody said, or told it."""
-        self._entries.append(_Entry(role, _valid(text)))
+        self._turn += role == "user"
+        self._put(_Entry(role, _valid(text), metadata=dict(metadata or {})))
         self._trim()
 
     def note(self, reply_id: str, text: str) -> None:
         """What holds for this reply, until `noted`."""
-        self._entries.append(_Entry("note", _valid(text), reply_id))
+        self._put(_Entry("note", _valid(text), reply_id))
+
+    def _put(self, entry: _Entry) -> None:
+        if entry.role == "assistant":
+            self._turn = max(self._turn, 0)
+        entry.turn, entry.at_ms = max(self._turn, 0), round(self._now() * 1000)
+        self._entries.append(entry)
 
     def noted(self, reply_id: str) -> None:
         """The reply is over; what held for it is forgotten."""
@@ -127,7 +157,7 @@ class ChatContext:
         entry = self._reply(reply_id)
         if entry is None:
             entry = _Entry("assistant", "", reply_id)
-            self._entries.append(entry)
+            self._put(entry)
         entry.rounds.append(made)
         self._trim()
         return made
@@ -139,7 +169,7 @@ class ChatContext:
         if entry is not None:
             entry.text = text
         elif text:
-            self._entries.append(_Entry("assistant", text, reply_id))
+            self._put(_Entry("assistant", text, reply_id))
         self._trim()
 
     def knows(self, reply_id: str) -> bool:

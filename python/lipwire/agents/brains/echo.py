@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from typing import Any, Literal, Protocol
@@ -14,8 +14,10 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from ...errors import BadState, BufferFull, InvalidArgument, LipwireError
+from ...protocol.agent_bodies import InUse
 from ..config import AgentConfig, TurnDetection
 from ..face_tags import plain as without_tags
+from ..in_use import Part, fell_back
 from ..speech.spoken import speakable
 from ..speech.tts import OfflineTts
 from ..speech.turn_detector import TurnDetectors
@@ -71,6 +73,7 @@ class _SpeakingBrain:
         self._shared = detector if isinstance(detector, TurnDetectors) else None
         self._name = config.name
         self._voice = config.voice, config.spare_voice, config.language
+        self._missing = config.missing_voice
         self._folder = voices
         self._tts: OfflineTts | None = None
         with suppress(BadState):  # without anything that speaks, what is heard is echoed all the same
@@ -81,9 +84,17 @@ class _SpeakingBrain:
 
     async def open(self, emit: Callable[[BrainEvent], None]) -> None:
         self._emit = emit
+        if self._tts is not None:
+            self._tts.on_fall = lambda used: self._emit(fell_back("voice", used))
         if self._shared is not None:
+            self._shared.on_fall = lambda part, used: self._emit(fell_back(part, used))
             await self._shared.open()
         self._open = True
+
+    def in_use(self) -> dict[Part, InUse]:
+        """What it speaks and tells turns with."""
+        used: dict[Part, InUse] = {} if self._tts is None else {"voice": self._tts.in_use}
+        return used | ({} if self._shared is None else self._shared.in_use())
 
     async def close(self) -> None:
         self._open = False
@@ -134,9 +145,9 @@ class _SpeakingBrain:
         """The agent's voice; English where nobody speaks its language."""
         voice, spare, language = self._voice
         try:
-            return OfflineTts(voice, language, spare, self._folder)
+            return OfflineTts(voice, language, spare, self._folder, self._missing)
         except InvalidArgument:
-            return OfflineTts(voice, "en-us", spare, self._folder)
+            return OfflineTts(voice, "en-us", spare, self._folder, self._missing)
 
     def _say(self, reply_id: str, pcm: bytes, rate: int, text: str, words: tuple[TimedWord, ...] = ()) -> None:
         ms = round(len(pcm) / 2 / rate * 1000)
@@ -208,9 +219,16 @@ class EchoBrain(_SpeakingBrain):
 
         self._begin(say)
 
-    def see(self, user: str, jpeg: bytes) -> None: ...
+    def see(self, user: str, jpeg: bytes, *, sent: bool = False) -> None: ...
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
+    def tell(
+        self,
+        text: str,
+        role: Literal["user", "system"] = "user",
+        *,
+        respond: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         if respond:
             self.speak(text)
 
@@ -318,9 +336,16 @@ class ScriptBrain(_SpeakingBrain):
 
         self._begin(say)
 
-    def see(self, user: str, jpeg: bytes) -> None: ...
+    def see(self, user: str, jpeg: bytes, *, sent: bool = False) -> None: ...
 
-    def tell(self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True) -> None:
+    def tell(
+        self,
+        text: str,
+        role: Literal["user", "system"] = "user",
+        *,
+        respond: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         if respond:
             self._answer()
 

@@ -267,8 +267,15 @@ TABLE = """
 
 [yes]
 ? yes | yeah | yes please | no | nope | no thanks | nothing | maybe | sure | all right | good | great
+? okay | ok | fine | got it | i see | alright then | okay good | very good | nice | cool | of course | never mind
 ! All right. What would you like to know?
 ! Good. Ask me anything about Lipwire.
+
+[stop]
+? stop | stop it | stop talking | stop that | please stop | wait | wait a moment | hold on | one moment | enough
+? be quiet | quiet | silence | shut up | that is enough | okay stop
+! All right, I am quiet. Ask me something when you like.
+! I have stopped.
 
 [home]
 ? how old are you | where do you live | where are you | where are you from | when were you made

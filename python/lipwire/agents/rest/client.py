@@ -18,10 +18,20 @@ import msgspec
 from msgspec import Struct, field
 
 from ...errors import InvalidArgument
+from ...protocol.agent_actions import MAX_TURNS, OnBusy, OnListening
 from ..config import AgentConfig
-from ..errors import AgentError, AgentNotFound, AgentUnreachable, GatewayFault, InvalidAgentRequest
+from ..errors import (
+    AgentConflict,
+    AgentError,
+    AgentNotFound,
+    AgentUnreachable,
+    GatewayFault,
+    InvalidAgentRequest,
+)
 from ..http import retry_after
-from .wire import GenericAvatar, Version, error_of, join_body, merge, parse_speak
+from .actions import parse_think
+from .wire import Version, error_of, parse_speak
+from .writing import GenericAvatar, join_body, merge
 
 __all__ = ["AgentInfo", "AgentPage", "AgoraAgents", "GenericAvatar"]
 
@@ -69,15 +79,15 @@ class AgoraAgents:
     What fails is raised as an `AgentError` (`agents.errors`) with `status`, `detail` and `reason`; by its class
     it also is a ValueError (400), PermissionError (401, 403), LookupError (404), TimeoutError (504) or ConnectionError.
     Tried again, up to `attempts` times with growing pauses, or as `Retry-After` says: where the service refused before
-    it did anything (429, 503, no connection); and, for calls that may be repeated without harm (all but join, speak
-    and interrupt), 502, 504 and broken connections, too.
+    it did anything (429, 503, no connection); and, for calls that may be repeated without harm (all but join, speak,
+    think and interrupt), 502, 504 and broken connections, too.
 
     Args:
         app_id: of the Agora project; for a Lipwire server without one, anything.
         customer_id, customer_secret: of Agora's RESTful API. At a Lipwire server: any name, and its API key.
         token: a 007 token in their stead.
         base_url: of the service; with /cn at its end for that region.
-        version: of the API. v1 has no speak, interrupt, history and turns.
+        version: of the API. v1 has no speak, think, interrupt, history and turns.
         timeout: seconds for one attempt.
         backoff: seconds of the first pause; each next one is twice as long.
         trust_env: whether HTTP_PROXY and the like count.
@@ -191,6 +201,25 @@ class AgoraAgents:
         parse_speak(body)
         await self._call("POST", self._path(agent_id, "speak", since="v2"), body, repeatable=False)
 
+    async def think(
+        self,
+        agent_id: str,
+        text: str,
+        *,
+        listening: OnListening = "interrupt",
+        thinking: OnBusy = "interrupt",
+        speaking: OnBusy = "ignore",
+        interruptable: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Puts a text in as if the user had said it. `listening`, `thinking`, `speaking`: what is done with it while
+        the agent does that."""
+        body: dict[str, Any] = {"text": text, "interruptable": interruptable}
+        body |= {"on_listening_action": listening, "on_thinking_action": thinking, "on_speaking_action": speaking}
+        body |= {"metadata": dict(metadata)} if metadata else {}
+        parse_think(body)
+        await self._call("POST", self._path(agent_id, "think", since="v2"), body, repeatable=False)
+
     async def interrupt(self, agent_id: str) -> None:
         """Makes the agent stop speaking."""
         await self._call("POST", self._path(agent_id, "interrupt", since="v2"), repeatable=False)
@@ -200,8 +229,16 @@ class AgoraAgents:
         return (await self._call("GET", self._path(agent_id, "history", since="v2"), repeatable=True)).get("contents")
 
     async def turns(self, agent_id: str) -> Any:
-        """The turns and where their time went."""
-        return (await self._call("GET", self._path(agent_id, "turns", since="v2"), repeatable=True)).get("turns")
+        """The turns: how each began and ended, and where its time went; of all pages, the oldest first."""
+        path, page = self._path(agent_id, "turns", since="v2"), 1
+        found: Any = []
+        while True:
+            body = await self._call("GET", path, query={"page_index": page, "page_size": MAX_TURNS}, repeatable=True)
+            found += body.get("turns") or []
+            where = body.get("pagination") or {}
+            if where.get("is_last_page", True) or int(where.get("page_index") or 0) != page:
+                return found  # the last, or of a service that does not count on
+            page += 1
 
     async def close(self) -> None:
         """Closes the connections; the agents stay."""
@@ -287,6 +324,8 @@ def _refusal(method: str, url: str, reply: httpx.Response, answer: Any) -> Agent
     error = error_of(reply.status_code, str(detail), reason if isinstance(reason, str) else None)
     error.add_note(f"{method} {url} answered {reply.status_code}")
     error.retry_after = retry_after(reply.headers, time.time())
+    if isinstance(error, AgentConflict):
+        error.agent_id = str(answer.get("agent_id") or "")
     return error
 
 

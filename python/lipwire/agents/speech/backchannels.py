@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
 from ..languages import names
+from .phrases import ends, plain
 
 MOST = 4
 """Backchannels in one text; who says more of them has something to say."""
@@ -51,7 +51,7 @@ BACKCHANNELS: dict[str, str] = {
 def known(language: str) -> tuple[str, ...]:
     """The backchannels of a language ("en-US"), as they are compared."""
     own = "|".join(BACKCHANNELS.get(name, "") for name in names(language))
-    return tuple(filter(None, (_plain(one) for one in (*_ALWAYS.split(), *own.split("|")))))
+    return tuple(filter(None, (plain(one) for one in (*_ALWAYS.split(), *own.split("|")))))
 
 
 def is_backchannel(text: str, language: str, phrases: Sequence[str] | None = None, *, begun: bool = False) -> bool:
@@ -63,12 +63,10 @@ def is_backchannel(text: str, language: str, phrases: Sequence[str] | None = Non
         phrases: what counts instead of what the language has; empty = nothing.
         begun: the text may go on ("I", of "I see"): also whether it can still become one.
     """
-    listed = frozenset(known(language) if phrases is None else filter(None, map(_plain, phrases)))
-    plain = _plain(text)
+    listed = frozenset(known(language) if phrases is None else filter(None, map(plain, phrases)))
+    said = plain(text)
     # Letters that are drawn out stand for one of them ("okaaay"), or for two ("mmmm").
-    return bool(plain) and any(
-        _made_of(re.sub(r"(\w)\1{2,}", drawn, plain), listed, begun) for drawn in (r"\1", r"\1\1")
-    )
+    return bool(said) and any(_made_of(re.sub(r"(\w)\1{2,}", drawn, said), listed, begun) for drawn in (r"\1", r"\1\1"))
 
 
 def _made_of(text: str, listed: frozenset[str], begun: bool) -> bool:
@@ -82,25 +80,8 @@ def _made_of(text: str, listed: frozenset[str], begun: bool) -> bool:
             return True
         for phrase in listed:
             end = at + len(phrase)
-            if not text.startswith(phrase, at) or not _ends(text, end):
+            if not text.startswith(phrase, at) or not ends(text, end):
                 continue
             end += end < len(text) and text[end] == " "
             reached[end] = min(reached.get(end, MOST), used + 1)
     return len(text) in reached
-
-
-def _ends(text: str, end: int) -> bool:
-    """Whether a phrase may end here: scripts without spaces have no mark for it."""
-    return end == len(text) or text[end] == " " or not _spaced(text[end - 1]) or not _spaced(text[end])
-
-
-def _spaced(letter: str) -> bool:
-    return unicodedata.name(letter, "").split(" ")[0] not in ("CJK", "HIRAGANA", "KATAKANA", "THAI")
-
-
-def _plain(text: str) -> str:
-    """Lower case letters and digits, one space between words; hyphens and apostrophes are left out."""
-    text = unicodedata.normalize("NFKC", text).casefold()
-    text = re.sub(r"[-'’ʼ‐‑]", "", text)
-    text = "".join(c if c.isalnum() or unicodedata.category(c).startswith("M") else " " for c in text)
-    return " ".join(text.split())

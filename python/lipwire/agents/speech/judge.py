@@ -15,8 +15,15 @@ from ...models.table import known
 from ...models.turn.engine import MODEL
 from ...models.wire import Answer, Probability
 from ...models.wire import Judge as Question
+from ...protocol.agent_bodies import InUse
+from ..in_use import instead
 
 logger = logging.getLogger("lipwire.agents")
+
+RULES = "rules"
+"""What tells turns without a model: their melody and their last word."""
+IN_A_ROW = 3
+"""Questions that it fails at, one after another, after which it is not what tells turns, until it answers one."""
 
 OnProbability = Callable[[float | None], None]
 """Gets how probable it is that the turn is over, or None: that will not become known."""
@@ -32,6 +39,10 @@ class Asked(Protocol):
 class Judge(Protocol):
     """Judges turns."""
 
+    @property
+    def judges(self) -> bool:
+        """Whether it can be asked, or will soon."""
+
     def ask(self, pcm: bytes, on_probability: OnProbability) -> Asked | None:
         """Whether a turn is over, by its sound up to now (PCM16 mono at 16 kHz). None: nobody can be asked."""
 
@@ -46,11 +57,22 @@ class HostJudge:
         self._warming: asyncio.Task[None] | None = None
         self.ready = False
         """It is loaded."""
+        self.fallen = ""
+        """Why the rules tell turns in its place."""
+        self.on_fall: Callable[[InUse], None] = lambda used: None
+        """Called when they do from now on."""
+        self._failures = 0
+        """In a row."""
+
+    @property
+    def in_use(self) -> InUse:
+        """What tells turns, and in whose place."""
+        return instead(RULES, MODEL, self.fallen) if self.fallen else InUse(name=MODEL)
 
     def open(self) -> None:
         """Begins to load it, where it is installed."""
         if there(model := known(MODEL)) is None:
-            self._tell(f"{MODEL} is not installed. {how(model)}")
+            self._fall(f"{MODEL} is not installed. {how(model)}")
             return
         self._host = ModelHost.of()
         self._warming = asyncio.get_running_loop().create_task(self._warm(self._host))
@@ -60,7 +82,12 @@ class HostJudge:
             await host.warm("turn")
             self.ready = True
         except ModelFailed as exc:
-            self._tell(str(exc))
+            self._fall(str(exc))
+
+    def _fall(self, why: str) -> None:
+        self._tell(why)
+        self.fallen = why
+        self.on_fall(self.in_use)
 
     @classmethod
     def _tell(cls, why: str) -> None:
@@ -79,16 +106,25 @@ class HostJudge:
         self.ready = False
         await host.leave()
 
+    @property
+    def judges(self) -> bool:
+        return self._host is not None and not self.fallen
+
     def ask(self, pcm: bytes, on_probability: OnProbability) -> Job | None:
         if self._host is None or not self.ready:
             return None
 
         def answered(answer: Answer) -> None:
             if isinstance(answer, Probability):
+                self._failures, self.fallen = 0, ""
                 on_probability(answer.value)
 
         def ended(failed: ModelFailed | None) -> None:
-            if failed is not None:
-                on_probability(None)
+            if failed is None:
+                return
+            self._failures += 1
+            if self._failures == IN_A_ROW:
+                self._fall(str(failed))
+            on_probability(None)
 
         return self._host.job("turn", Question(pcm), answered, ended)

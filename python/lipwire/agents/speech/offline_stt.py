@@ -6,11 +6,14 @@ import asyncio
 import importlib.util
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 from ...errors import BadState, InvalidArgument, LipwireError, ModelFailed
 from ...models.ears import LANGUAGES, default_model, language_of
 from ...models.find import check_hearing, how, lacks, there
 from ...models.table import MODELS
+from ...protocol.agent_bodies import InUse
+from ..in_use import instead
 from .sphinx.stt import SphinxStt
 from .stt import Hearing, Stt, Transcript
 from .whisper_stt import NotHeard, WhisperStt
@@ -76,6 +79,8 @@ class OfflineStt:
         self._language = language
         self.hears, self.fallen = what_hears(language, model)
         """What hears, and why not the default."""
+        self.on_fall: Callable[[InUse], None] = lambda used: None
+        """Called when something else hears from now on."""
         self._may_fall = not model and language_of(language) == "en"
         self._stt: Stt = SphinxStt(language) if self.hears == SPHINX else WhisperStt(language, self.hears)
         self._spare: SphinxStt | None = None
@@ -84,6 +89,11 @@ class OfflineStt:
         self._changing = asyncio.Lock()
         if self.fallen:
             _say(self.hears, self.fallen)
+
+    @property
+    def in_use(self) -> InUse:
+        """What hears, and in whose place."""
+        return instead(Path(self.hears).name, default_model(self._language) if self.fallen else "", self.fallen)
 
     async def open(self) -> None:
         try:
@@ -139,6 +149,7 @@ class OfflineStt:
         whisper, self._stt = self._stt, spare
         self.hears, self.fallen = SPHINX, why
         _say(SPHINX, why)
+        self.on_fall(self.in_use)
         await whisper.close()
 
 

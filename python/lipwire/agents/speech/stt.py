@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 from msgspec import Struct
 
 from ...outward import Outward, OutwardRefused, site
+from ...protocol.agent_bodies import InUse
 from ..brains.base import HEARD_RATE, TimedWord
 from ..http import ServiceClient, ServiceError, failure, refusal
 from ..openai_models import TRANSCRIPTION
@@ -136,6 +137,8 @@ class HttpStt:
         self.language = language.partition("-")[0].lower()
         self.api_key = api_key
         self.headers = dict(headers or {})
+        self.in_use = InUse(name=self.model)
+        """What it is asked for."""
         self._http = ServiceClient(TIMEOUT + 5, outward)
 
     async def open(self) -> None:

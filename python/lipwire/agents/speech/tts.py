@@ -21,8 +21,10 @@ from ...models.voices.choose import choose
 from ...models.voices.live import LiveVoices
 from ...models.voices.names import Name
 from ...models.voices.timing import places
+from ...protocol.agent_bodies import InUse
 from ..brains.base import TimedWord
 from ..http import ServiceError
+from ..in_use import instead, without_paths
 from .scripts import unspaced, word_spans
 from .sentences import MAX_PIECE, SentenceSplitter
 from .spoken import speakable
@@ -39,6 +41,9 @@ MANY = 8
 characters that a reply may have."""
 AHEAD = 2
 """Pieces in the making at a time."""
+LOADING = 5.0
+"""Seconds that the first piece waits for a voice that is being loaded and that nobody asked for by name; then another
+one speaks until it is."""
 
 
 class Sound(Struct, frozen=True):
@@ -73,32 +78,76 @@ class OfflineTts:
         language: of what is said, BCP 47, where the voice does not say it.
         spare: what speaks where the voice fails, since nobody asked for just that one; "" = nothing.
         folder: where the user's voices are.
+        missing: "NAME: why", where it speaks in place of another voice.
 
     Raises:
         LipwireError: it cannot be had.
     """
 
-    def __init__(self, voice: str, language: str, spare: str = "", folder: str | None = None) -> None:
+    def __init__(
+        self, voice: str, language: str, spare: str = "", folder: str | None = None, missing: str = ""
+    ) -> None:
         self.voice = choose(voice, Voice(), language, folder, like=True).name
         self._spare = choose(spare, Voice(), language, folder, like=True).name if spare else None
+        of, _, because = missing.partition(": ")
+        self.in_use = instead(self._told(self.voice), of, because)
+        """What speaks, and in whose place."""
+        self.on_fall: Callable[[InUse], None] = lambda used: None
+        """Called when something else speaks from now on."""
         self._live = LiveVoices()
+        self._loading: asyncio.Task[None] | None = None
+        self._waited = False
+        """`LOADING` has passed, and the voice was not loaded."""
+
+    @staticmethod
+    def _told(voice: Name) -> str:
+        return voice.told(str(voice))
 
     async def close(self) -> None:
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.gather(self._loading, return_exceptions=True)
         await self._live.close()
 
     async def warm(self) -> None:
         """Loads the voice, so that the first piece is not slow. Where it fails, that is told, or what speaks in its
         place."""
+        await asyncio.shield(self._begin_loading())
+
+    def _begin_loading(self) -> asyncio.Task[None]:
+        if self._loading is None:
+            self._loading = asyncio.get_running_loop().create_task(self._load())
+        return self._loading
+
+    async def _load(self) -> None:
         try:
             await self._live.warm(self.voice)
         except ModelFailed as exc:
             if not self._fall_back(exc):
                 logger.warning("the voice %s is not ready: %s", self.voice, exc)
+            return
+        if self._waited:
+            self.in_use = InUse(name=self._told(self.voice))
+            logger.warning("the voice %s was loaded at last, and speaks from now on", self.voice)
+
+    async def _who_speaks(self) -> Name:
+        """The voice; what speaks in its place as long as that is being loaded, where that takes too long."""
+        if self._spare is None:
+            return self.voice
+        loading = self._begin_loading()
+        if not self._waited:
+            await asyncio.wait([loading], timeout=LOADING)
+        if loading.done() or self._spare is None:
+            return self.voice
+        if not self._waited:
+            self._waited = True
+            self._tell(self._spare, f"it is not loaded after {LOADING:g} s")
+        return self._spare
 
     async def speak(self, text: str) -> AsyncGenerator[Sound, None]:
-        voice = self.voice
+        voice = await self._who_speaks()
         try:
-            yield await self._whole(text)
+            yield await self._whole(voice, text)
         except ModelFailed as exc:
             if self.voice == voice and not self._fall_back(exc):  # another piece may have fallen back already
                 raise _unsaid(voice, exc) from exc
@@ -112,13 +161,19 @@ class OfflineTts:
         """Whether something else speaks from now on."""
         if self._spare is None:
             return False
-        logger.warning("%s speaks in place of %s: %s", self._spare, self.voice, why)
-        self.voice, self._spare = self._spare, None
+        spare, self._spare = self._spare, None
+        self._tell(spare, str(why))
+        self.voice = spare
         return True
 
-    async def _whole(self, text: str) -> Sound:
+    def _tell(self, spare: Name, why: str) -> None:
+        logger.warning("%s speaks in place of %s: %s", spare, self.voice, why)
+        self.in_use = instead(self._told(spare), self._told(self.voice), self.voice.told(why))
+        self.on_fall(self.in_use)
+
+    async def _whole(self, voice: Name, text: str) -> Sound:
         """A piece, with the times of its words; it is a sentence or two, so nothing is gained by less."""
-        sounds = [sound async for sound in self._live.speak(self.voice, text)]
+        sounds = [sound async for sound in self._live.speak(voice, text)]
         rate, pcm = sounds[0].rate, b"".join(sound.pcm for sound in sounds)
         marks = places(text, (word for sound in sounds for word in sound.words))
         return Sound(pcm, rate, words(text, marks, len(pcm) / 2 / rate), True)
@@ -127,7 +182,7 @@ class OfflineTts:
 def _unsaid(voice: Name, why: LipwireError) -> ServiceError:
     """What an agent's owner is told, who may be anywhere: where the voice's file is, the log says."""
     whole = f"the voice {voice}: {why}"
-    if (told := voice.told(whole)) != whole:
+    if (told := voice.told(without_paths(whole, voice.file))) != whole:
         logger.warning("%s", whole)
     return ServiceError(told)
 

@@ -4,7 +4,8 @@
                                ▲
     100 ms of silence ──► Judge ──► whole? ◄── the last word (`ending`), the melody (`prosody`)
 
-Where a client gives `silence_duration_ms`, that silence ends a turn, and nobody is asked. Else, in each pause:
+Where a client gives `silence_duration_ms`, or has silence end turns (`end_of_speech` "vad"), that ends a turn, and
+nobody is asked. Else, in each pause (with "semantic" 320 and 640 ms stand for 200 and 500):
 
 | known of it                                       | it ends the turn after            |
 |---------------------------------------------------|-----------------------------------|
@@ -19,18 +20,23 @@ Where a client gives `silence_duration_ms`, that silence ends a turn, and nobody
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 
 from ...errors import ModelFailed
 from ...models.find import lacks, there
 from ...models.table import known
 from ...models.turn.silero import Silero
+from ...protocol.agent_bodies import InUse
 from ..config import EndOfTurn, TurnDetection
+from ..in_use import Part, instead
+from ..languages import names
 from .activity import Activity, best
-from .ending import is_open
+from .ending import OPEN, is_open
 from .endpointing import Endpointer, TurnBoundary
-from .judge import Asked, HostJudge, Judge
+from .judge import RULES, Asked, HostJudge, Judge
 from .prosody import FALL, fall
 from .vad import FRAME_MS, LATE
 
@@ -44,8 +50,13 @@ TEXT_MS = 250
 OVER = 0.25
 """How probable it is to be over, from which on it is. Smart Turn's own line is 0.5; people's whole sentences are over
 it in 94 % of cases, and over this one in 97 (docs/agents/brains.md)."""
+SMART_TURN = "ar bn da de en es fi fr hi id it ja ko mr nb nl pl pt ru tr uk vi zh"
+"""The languages (ISO 639) that Smart Turn was made for."""
+_SILERO = "silero-vad"
 _JUDGED_MS = 8000
 _EXTRA = 8
+
+logger = logging.getLogger("lipwire.agents")
 
 
 class TurnDetector:
@@ -54,7 +65,7 @@ class TurnDetector:
     Args:
         language: of what is said (BCP 47).
         judge: says whether a turn is over; where it does not, the melody does.
-        judged: False: half a second of silence ends a turn, and nobody is asked.
+        judged: False: silence ends a turn, and nobody is asked.
         activity: says whether somebody speaks.
     """
 
@@ -107,7 +118,20 @@ class TurnDetector:
     def judges(self) -> bool:
         """Whether what was said says when a turn ends, and not its silence alone."""
         config = self.endpointer.config
-        return self._judged and config.enabled and config.silence_duration_ms is None
+        return self._judged and config.judged and (config.end_of_speech == "auto" or self._is_known())
+
+    def _is_known(self) -> bool:
+        """Whether what is said in its language can be judged."""
+        judges = self._judge is not None and self._judge.judges
+        return any(name in OPEN or (judges and name in SMART_TURN.split()) for name in names(self.language))
+
+    def begin(self) -> TurnBoundary | None:
+        """A turn begins now, because somebody says so; None: one runs."""
+        event = self.endpointer.begin()
+        if event is not None:
+            self._begin_pause(self.endpointer.voiced_until)
+            self._onset = event.frame
+        return event
 
     def expect_text(self) -> None:
         """What was said up to this pause is being understood, and comes soon."""
@@ -186,14 +210,21 @@ class TurnDetectors:
         self.language = language
         self._judged = by != "silence"
         self._judge = HostJudge() if by == "auto" else None
+        self._told = ""
+        self._plain = RULES if self._judged else "silence"
+        self._activity = InUse(name=_SILERO)
+        self.on_fall: Callable[[Part, InUse], None] = lambda part, used: None
+        """Called when something has taken another's place."""
 
     async def open(self) -> None:
         """Loads what they need, Smart Turn in the background: turns do not wait for it."""
         try:
             await asyncio.get_running_loop().run_in_executor(None, Silero.shared)
-        except ModelFailed:
-            pass  # `best` says what is used instead
+        except ModelFailed as exc:  # `best` logs it
+            self._activity = instead("Lipwire's own", _SILERO, str(exc))
+            self.on_fall("activity", self._activity)
         if self._judge is not None:
+            self._judge.on_fall = lambda used: self.on_fall("turns", used)
             self._judge.open()
 
     async def close(self) -> None:
@@ -201,5 +232,15 @@ class TurnDetectors:
         if self._judge is not None:
             await self._judge.close()
 
+    def in_use(self) -> dict[Part, InUse]:
+        """What tells turns, and in whose place."""
+        turns = InUse(name=self._plain) if self._judge is None else self._judge.in_use
+        return {"turns": turns, "activity": self._activity}
+
     def __call__(self, config: TurnDetection) -> TurnDetector:
-        return TurnDetector(config, language=self.language, judge=self._judge, judged=self._judged)
+        made = TurnDetector(config, language=self.language, judge=self._judge, judged=self._judged)
+        if config.end_of_speech == "semantic" and not made.judges and self._told != self.language:
+            self._told = self.language
+            why = f"{self.language} cannot be judged here" if self._judged else "this server judges no turns"
+            logger.warning("the end of speech is %d ms of silence and not semantic: %s", config.plain_ms, why)
+        return made

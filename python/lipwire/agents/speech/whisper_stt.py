@@ -10,6 +10,7 @@ from ...models.host import Job, ModelHost
 from ...models.wire import Answer, Finish, Heard, Listen, Partial, Sound16
 from ..brains.base import TimedWord
 from ..http import ServiceError
+from ..in_use import told
 from .stt import MAX_TEXT, TIMEOUT, Hearing, Transcript
 from .transcription import likely_said, speech_in
 
@@ -45,8 +46,10 @@ class WhisperStt:
         try:
             await self._host.warm("ears", self._model)
             await self._check(self._host)
-        except BaseException:
+        except BaseException as exc:
             await self.close()
+            if isinstance(exc, ModelFailed):
+                raise ModelFailed(told(str(exc), self._model), died=exc.died) from exc
             raise
 
     async def _check(self, host: ModelHost) -> None:
@@ -130,7 +133,7 @@ class _WhisperHearing:
         if failed.died and self._tries < TRIES:
             self._begin()
         else:
-            self._result.set_exception(NotHeard(str(failed), bytes(self._pcm)))
+            self._result.set_exception(NotHeard(told(str(failed), self._listen.model), bytes(self._pcm)))
             self._result.exception()  # somebody may have dropped it
 
 

@@ -4,9 +4,9 @@
     async with lipwire.Session(channel) as session:
         ...
 
-`Agora` is a Publisher and a Channel. Its worker is started on demand, one for each app id and kind of uid, and shared;
-a worker that dies or hangs is started again, joins its channels again, and goes on with the sound that had not been
-sent. docs/agora.md says what was verified.
+`Agora` is a Publisher and a Channel. Its worker is started on demand, one for each app id, kind of uid and area, and
+shared; a worker that dies or hangs is started again, joins its channels again, and goes on with the sound that had not
+been sent. docs/agora.md says what was verified.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ...errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ...motion.sets import DEFAULT_SETS, check_sets
 from ...process.spawn import Module
 from ...process.supervisor import Child, Ended, Limits, Supervisor
-from ...protocol.messages import Egress, Quality, VideoEncoding, bit_rate
+from ...protocol.messages import Area, Egress, Quality, VideoEncoding, bit_rate
 from ...protocol.transcript import PACKET, chunks
 from ...publish.motion import Carrier, Motion, MotionFigures
 from ...publish.motion_video import SIZE as BLACK
@@ -98,6 +98,10 @@ class AgoraOptions(Struct, kw_only=True):
     in data messages, or as user data of a video of black pictures ("sei"), which takes the place of the pictures."""
     motion_carrier: Carrier = "data"
     motion_sets: tuple[str, ...] = DEFAULT_SETS
+    encryption: wire.Encryption | None = None
+    """Of sound and pictures; data messages are not encrypted by it, as Agora's clients do not expect it by default."""
+    area: Area | None = None
+    """Where Agora's servers are; None = anywhere. Sessions of one area share a worker."""
 
 
 def agora_token(
@@ -178,6 +182,8 @@ class Agora(Channel):
             raise InvalidArgument("app_id must be 32 hexadecimal digits")
         if not options.string_uid and not (options.uid.isdecimal() and int(options.uid) < 2**32):
             raise InvalidArgument(f"uid {options.uid!r} is no number below 2**32; string_uid allows names")
+        if options.encryption is not None:
+            wire.check_encryption(options.encryption)
         if options.egress == "both" and options.motion_carrier == "sei":
             raise InvalidArgument("motion in SEI comes in a video of its own: egress must be motion, not both")
         self.options = options
@@ -310,6 +316,7 @@ class Agora(Channel):
             seen_every=o.seen_every,
             encoded=self._encoded or self._black,
             matrix=s.matrix,
+            encryption=o.encryption,
         )
 
     async def close(self) -> None:
@@ -525,11 +532,11 @@ class Agora(Channel):
 class Worker:
     """One worker process and the sessions in it; kept alive while there are any."""
 
-    def __init__(self, app_id: str, string_uid: bool) -> None:
+    def __init__(self, app_id: str, string_uid: bool, area: Area) -> None:
         self.sessions: dict[int, Agora] = {}
         self._logs = tempfile.mkdtemp(prefix="lipwire-agora-")
         self._process: Supervisor[wire.Report] = Supervisor(
-            Module("lipwire.channel.agora.worker", app_id, str(int(string_uid)), self._logs),
+            Module("lipwire.channel.agora.worker", app_id, str(int(string_uid)), area, self._logs),
             wire.Report,
             name="agora worker",
             on_message=self._said,
@@ -583,14 +590,14 @@ class Worker:
 
 
 class Workers:
-    """The worker processes of this program, by app id and kind of uid. They belong to one event loop."""
+    """The worker processes of this program, by app id, kind of uid and area. They belong to one event loop."""
 
     def __init__(self) -> None:
-        self._workers: dict[tuple[str, bool], Worker] = {}
+        self._workers: dict[tuple[str, bool, Area], Worker] = {}
 
     def attach(self, session: Agora) -> Worker:
         """The worker for a session, started if need be; it joins."""
-        key = (session.options.app_id, session.options.string_uid)
+        key = _kind(session.options)
         worker = self._workers.get(key)
         if worker is None:
             worker = self._workers[key] = Worker(*key)
@@ -600,13 +607,18 @@ class Workers:
 
     async def detach(self, session: Agora) -> None:
         """A session has left; a worker without any ends."""
-        key = (session.options.app_id, session.options.string_uid)
+        key = _kind(session.options)
         worker = self._workers.get(key)
         if worker is None or worker.sessions.pop(session.number, None) is None:
             return
         if not worker.sessions:
             del self._workers[key]
             await worker.close()
+
+
+def _kind(options: AgoraOptions) -> tuple[str, bool, Area]:
+    """What is the same for all connections of a process."""
+    return options.app_id, options.string_uid, options.area or "GLOBAL"
 
 
 default_workers = Workers()

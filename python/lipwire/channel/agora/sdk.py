@@ -68,6 +68,19 @@ REASONS = {
 }
 """CONNECTION_CHANGED_REASON_TYPE of the native SDK; others are shown as numbers."""
 VIDEO_CODECS = {"VP8": "VIDEO_CODEC_VP8", "H264": "VIDEO_CODEC_H264", "AV1": "VIDEO_CODEC_AV1"}
+AREAS = {
+    "GLOBAL": "AREA_CODE_GLOB",
+    "NORTH_AMERICA": "AREA_CODE_NA",
+    "EUROPE": "AREA_CODE_EU",
+    "ASIA": "AREA_CODE_AS",
+    "INDIA": "AREA_CODE_IN",
+    "JAPAN": "AREA_CODE_JP",
+}
+"""Names of `protocol.messages.Area`, and the SDK's."""
+LEAST = 3
+"""The SDK's encoder goes no lower than this part of its bit rate: below, a face is blocks."""
+MAINTAIN_FRAMERATE = 1
+"""DEGRADATION_PREFERENCE of the native SDK: where the network is narrow, pictures get smaller, and lips keep up."""
 AUDIO_CODECS = {
     0: "AUDIO_CODEC_PCMU",
     8: "AUDIO_CODEC_PCMA",
@@ -116,13 +129,14 @@ class Sdk:
     """The service of this process: one app id, one kind of uid, many connections.
 
     Args:
-        app_id: 32 hex digits. string_uid: whether uids are names. logs: a folder for the SDK's files.
+        app_id: 32 hex digits. string_uid: whether uids are names. area: one of AREAS. logs: a folder for the SDK's
+            files.
 
     Raises:
         ModuleNotFoundError: the SDK is not installed. SdkError: it cannot be initialized.
     """
 
-    def __init__(self, app_id: str, string_uid: bool, logs: str) -> None:
+    def __init__(self, app_id: str, string_uid: bool, area: str, logs: str) -> None:
         if folder := os.environ.get(SDK_FOLDER):
             sys.path.insert(0, folder)
         self.base: Any = import_module("agora.rtc.agora_base")
@@ -138,6 +152,7 @@ class Sdk:
             appid=app_id,
             use_string_uid=int(string_uid),
             enable_video=1,
+            area_code=self.base.AreaCode[AREAS[area]].value,
             log_path=os.path.join(logs, "agora.log"),
             data_dir=logs,
             config_dir=logs,
@@ -204,9 +219,16 @@ class SdkConnection:
                 dimensions=base.VideoDimensions(width=join.width, height=join.height),
                 codec_type=getattr(base.VideoCodecType, VIDEO_CODECS[join.codec]),
                 frame_rate=max(1, round(join.fps)),
-                bitrate=join.kbps,  # the SDK multiplies it by 1000
+                bitrate=join.kbps,  # the SDK multiplies both by 1000
+                min_bitrate=join.kbps // LEAST,
+                degradation_preference=MAINTAIN_FRAMERATE,
             )
             check("set_video_encoder_configuration", conn.set_video_encoder_configuration(encoder))
+        if (asked := join.encryption) is not None:  # before it connects, or it is not encrypted
+            encryption = base.EncryptionConfig(
+                encryption_mode=asked.mode, encryption_key=asked.key, encryption_kdf_salt=bytearray(asked.salt)
+            )
+            check("enable_encryption", conn.enable_encryption(1, encryption))
         check("connect", conn.connect(join.token, join.channel, join.uid))
         check("publish_audio", conn.publish_audio())
         if join.video:

@@ -7,9 +7,34 @@ from typing import Literal
 
 from msgspec import Struct
 
+from ...errors import InvalidArgument
 from ..base import ChannelEvent
 
 RtcCodec = Literal[0, 8, 9, 120, 122]
+
+
+class Encryption(Struct, frozen=True, kw_only=True):
+    """Of a channel's sound and pictures, the same for everyone in it."""
+
+    key: str
+    """A secret."""
+    mode: int = 7
+    """The SDK's ENCRYPTION_MODE: 1 AES-128-XTS, 2 AES-128-ECB, 3 AES-256-XTS, 4 SM4-128-ECB, 5 AES-128-GCM,
+    6 AES-256-GCM, 7 AES-128-GCM2, 8 AES-256-GCM2."""
+    salt: bytes = b""
+    """32 bytes for the modes 7 and 8, which alone use it."""
+
+
+def check_encryption(encryption: Encryption) -> None:
+    """Raises InvalidArgument: the SDK would take it for something else."""
+    if not encryption.key or "\0" in encryption.key:
+        raise InvalidArgument("encryption: the key must not be empty, and have no NUL")
+    if not 1 <= encryption.mode <= 8:
+        raise InvalidArgument(f"encryption: the mode must be 1..8, got {encryption.mode}")
+    if encryption.mode >= 7 and len(encryption.salt) != 32:
+        raise InvalidArgument(
+            f"encryption: the modes 7 and 8 need a salt of 32 bytes, got {len(encryption.salt)}; it is sent as base64"
+        )
 
 
 class Join(Struct, frozen=True, tag=True, kw_only=True):
@@ -32,6 +57,7 @@ class Join(Struct, frozen=True, tag=True, kw_only=True):
     encoded: bool = False
     """Pictures are sent as encoded video: `Unit`s, and those of the feed as they are encoded here."""
     matrix: str = "bt709"
+    encryption: Encryption | None = None
 
 
 class Leave(Struct, frozen=True, tag=True):

@@ -328,7 +328,7 @@ def refuse(what: str, rc: int) -> None:
 
 def main(arguments: list[str]) -> None:
     """Entry of the process."""
-    fd, app_id, string_uid, logs = arguments
+    fd, app_id, string_uid, area, logs = arguments
     faulthandler.enable()
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
     # The SDK logs where its library is as two errors, at every import.
@@ -339,7 +339,7 @@ def main(arguments: list[str]) -> None:
     os.chdir(logs)  # the native library writes beside where it runs
     end_within(STARTING)
     try:
-        sdk = Sdk(app_id, string_uid == "1", logs)
+        sdk = Sdk(app_id, string_uid == "1", area, logs)
     except BaseException as exc:  # the edge: whatever the import and the library may raise, SystemExit included
         reason = f"{type(exc).__name__}: {exc}"
         if isinstance(exc, ModuleNotFoundError):

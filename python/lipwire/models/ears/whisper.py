@@ -35,6 +35,8 @@ PAUSE = 0.3
 """Seconds over which the softest place is looked for."""
 TOKENS, TOKENS_A_SECOND = 12, 14
 """How many tokens sound may make: scripts of three bytes a character need most."""
+FASTEST = 3.5
+"""Words a second of people who say one thing twice."""
 REPETITIVE = 2.4
 """How much smaller zlib makes a text that says one thing again and again (whisper's `compression_ratio_threshold`)."""
 SECOND_SHORTEST, SECOND_SAME_TOKENS = 15.0, 3
@@ -160,7 +162,7 @@ class Whisper:
         numbers = result.sequences_ids[0]
         tokens = list(self._within(numbers, seconds))
         text = self._vocabulary.text(tokens).strip()
-        suspicious = len(numbers) >= most or repetitive(text)
+        suspicious = len(numbers) >= most or repetitive(text) or doubled(text, seconds)
         return _Said(tokens, text, float(result.scores[0]), float(result.no_speech_prob), suspicious, encoded)
 
     def _features(self, samples: NDArray[np.float32], shortest: float) -> Features:
@@ -218,6 +220,14 @@ def repetitive(text: str) -> bool:
     """Whether it says one thing again and again."""
     raw = text.encode()
     return len(raw) > 40 and len(raw) / len(zlib.compress(raw)) > REPETITIVE
+
+
+def doubled(text: str, seconds: float) -> bool:
+    """Whether it says one thing twice, faster than people speak: what was said once, and was written again over the
+    silence behind it."""
+    words = text.lower().split()
+    half = len(words) // 2
+    return half >= 3 and words[:half] == words[half:] and len(words) > FASTEST * seconds
 
 
 def piece(pcm: bytes | bytearray) -> int:

@@ -42,13 +42,12 @@ def voices(folder: Path | None = None) -> list[Listed]:
 def _hibari() -> list[Listed]:
     licence = "Apache-2.0"
     try:
-        known = hibari.registry()
+        known = hibari.lacking()
     except ModelFailed as exc:
         return [Listed(f"hibari:{hibari.DEFAULT}", "en-US", "a woman", licence, str(exc))]
     found = []
-    for name, about in known.items():
+    for name, (about, lack) in known.items():
         who = {"female": "a woman", "male": "a man"}.get(about.gender, "")
-        lack = missing(Name("hibari", name))
         found.append(Listed(f"hibari:{name}", about.language, who, licence, lack))
         if not lack:
             found += [

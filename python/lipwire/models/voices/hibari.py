@@ -106,6 +106,24 @@ def check(voice: str) -> None:
         raise ModelFailed(f"hibari needs {', '.join(absent)}: pip install 'lipwire[offline]'")
 
 
+def lacking() -> dict[str, tuple[Registered, str]]:
+    """Every voice that hibari knows, and why it cannot be had ("" = it can), for lists: the package is looked at once.
+    Raises ModelFailed: it is not there, or is damaged."""
+    known_voices, absent = registry(), lacks(known("hibari"))
+    needs = f"hibari needs {', '.join(absent)}: pip install 'lipwire[offline]'" if absent else ""
+    cache = Path(part("voices").cache_dir())
+    return {name: (about, _not_there(name, about, cache) or needs) for name, about in known_voices.items()}
+
+
+def _not_there(name: str, about: Registered, cache: Path) -> str:
+    if about.bundled or (cache / about.file).is_file():
+        return ""
+    return (
+        f"hibari:{name} is not on this machine: its file, {about.file}, belongs into hibari's folder (HIBARI_HOME, "
+        "else the folder hibari in the user's cache)"
+    )
+
+
 def split(voice: str) -> tuple[str, Shift | None]:
     """A voice's own name, and what is made of it: "heart+child". Raises InvalidArgument: nothing is called so."""
     name, plus, shift = voice.partition("+")
@@ -126,13 +144,10 @@ def voice_file(name: str) -> tuple[Path, Registered]:
     about = voices[name]
     if about.bundled:
         return _assets() / about.file, about
-    place = Path(part("voices").cache_dir()) / about.file
-    if not place.is_file():
-        raise InvalidArgument(
-            f"hibari:{name} is not on this machine: its file, {about.file}, belongs into hibari's folder (HIBARI_HOME, "
-            "else the folder hibari in the user's cache)"
-        )
-    return place, about
+    cache = Path(part("voices").cache_dir())
+    if why := _not_there(name, about, cache):
+        raise InvalidArgument(why)
+    return cache / about.file, about
 
 
 class _Model:

@@ -1,54 +1,9 @@
-// What data messages mean: packets -> objects -> a conversation and its figures. No DOM, no network.
+// What data messages mean: objects -> a conversation and its figures. No DOM, no network.
 //
-// protocol.md E: v2 objects (told apart by `object`) and v0.3 ones (`data_type: "transcribe"`), as JSON or cut into
-// packets `message_id|index|total|base64`.
+// protocol.md E: v2 objects (told apart by `object`) and v0.3 ones (`data_type: "transcribe"`).
 
-const MAX_PARTIAL = 64;        // messages whose packets have not all come
-const MAX_PARTS = 4096;
 const MAX_ITEMS = 500;         // of the conversation that stay on the page
 const MAX_TURNS = 12;          // whose latency is kept
-
-const decoder = new TextDecoder();
-
-export class Assembler {
-  #partial = new Map();
-
-  // The object of a packet (text or ArrayBuffer), or null: not whole yet, or none at all.
-  push(data) {
-    const text = typeof data === 'string' ? data : decoder.decode(data);
-    if (text.startsWith('{')) return parse(text);
-    const [id, index, total, ...rest] = text.split('|');
-    if (!rest.length || !id || !/^\d{1,6}$/.test(index)) return null;
-    const known = this.#partial.get(id) ?? { parts: new Map(), total: 0 };
-    if (/^\d{1,6}$/.test(total)) known.total = Number(total);
-    if (known.total > MAX_PARTS || known.parts.size >= MAX_PARTS) { this.#partial.delete(id); return null; }
-    known.parts.set(Number(index), rest.join('|'));
-    this.#partial.delete(id);                    // the newest message is last, the oldest goes first
-    const whole = this.#join(known);
-    if (whole) return whole;
-    this.#partial.set(id, known);
-    if (this.#partial.size > MAX_PARTIAL) this.#partial.delete(this.#partial.keys().next().value);
-    return null;
-  }
-
-  // Index from 0 or from 1; without a total ("???") it is whole as soon as it is JSON.
-  #join({ parts, total }) {
-    if (total && parts.size < total) return null;
-    const indices = [...parts.keys()].sort((a, b) => a - b);
-    if (indices[0] > 1 || indices.some((index, n) => index !== indices[0] + n)) return null;
-    try {
-      const bytes = Uint8Array.from(atob(indices.map((index) => parts.get(index)).join('')), (c) => c.charCodeAt(0));
-      return parse(decoder.decode(bytes));
-    } catch { return null; }
-  }
-}
-
-function parse(text) {
-  try {
-    const value = JSON.parse(text);
-    return value && typeof value === 'object' && !Array.isArray(value) ? value : null;
-  } catch { return null; }
-}
 
 const string = (value) => (typeof value === 'string' ? value : '');
 const finite = (value) => (Number.isFinite(value) ? value : null);

@@ -2,7 +2,7 @@
 //
 //   agent.js            what the page is doing (`ui`), the supervisor that keeps a connection, the controls
 //   agent-link.js       a connection to a Lipwire room;  agent-agora.js  to an Agora channel
-//   agent-transcript.js data messages -> conversation;   agent-view.js   conversation -> page
+//   client/packets.js   packets -> data messages;  agent-transcript.js  those -> conversation;   agent-view.js   conversation -> page
 //   agent-mic.js        microphone, camera, loudness;  agent-words.js  what the page itself says
 //   agent-export.js     a conversation as a file
 //   face.js             the still picture behind everything;  client/line.js  whether the server is there, and when to try again
@@ -13,11 +13,12 @@ import { AgoraLink } from './agent-agora.js';
 import { FORMATS, asText, download } from './agent-export.js';
 import { RoomLink, api, keyed, setKey } from './agent-link.js';
 import { Loudness, Microphone, describe, isBlocked, microphones, openCamera } from './agent-mic.js';
-import { Assembler, Conversation } from './agent-transcript.js';
+import { Conversation } from './agent-transcript.js';
 import { caption, put, renderChat, renderLine, renderTurns } from './agent-view.js';
 import { BRAINS, CHIPS, STAND_INS, STATES, failure, unheard } from './agent-words.js';
 import { Still, pictureSize } from './face.js';
 import { Backoff, Nap, answers } from './client/line.js';
+import { Assembler } from './client/packets.js';
 import { CODECS, hasCodec } from './client/rtc.js';
 import { REFUSED, keep, kept, refusal, subject } from './server.js';
 

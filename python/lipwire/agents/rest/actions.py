@@ -1,0 +1,48 @@
+"""What a running agent is asked to do and asked about over REST v2: bodies and queries read, answers made
+(`protocol.agent_actions`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ...protocol import agent_actions as a
+from ...protocol.agent_bodies import Fault
+from ..errors import InvalidAgentRequest
+from ..turn_report import report
+from .reading import leaves
+from .wire import check_body
+
+
+def parse_think(body: Mapping[str, Any]) -> a.Think:
+    """The body of think. Raises InvalidAgentRequest, which names each bad field."""
+    faults: list[Fault] = []
+    found = leaves(a.Think, body, faults)
+    if not found.get("text", "x").strip():
+        faults.append(Fault("text", f"must be 1 to {a.MAX_THINK} characters, and more than spaces"))
+    if faults:
+        raise InvalidAgentRequest.because(faults)
+    return a.Think(**found)
+
+
+def parse_turns_query(query: Mapping[str, str]) -> a.TurnsQuery:
+    """The query of turns. Raises InvalidAgentRequest, which names each bad member."""
+    given: dict[str, Any] = {}
+    for name in a.TurnsQuery.__struct_fields__:
+        if text := query.get(name):
+            number = text.isascii() and text.isdecimal() and len(text) < 10
+            given[name] = int(text) if number else text
+    return a.TurnsQuery(**check_body(a.TurnsQuery, given))
+
+
+def turns_page(
+    turns: Sequence[Mapping[str, Any]], asked: a.TurnsQuery, agent_id: str, channel: str
+) -> tuple[list[a.TurnTold], a.Pagination]:
+    """One page of an agent's turns, as `Agent.turns` has them; a page after the last is empty."""
+    pages = max(1, -(-len(turns) // asked.page_size))
+    first = (asked.page_index - 1) * asked.page_size
+    told = [report(turn, agent_id, channel) for turn in turns[first : first + asked.page_size]]
+    where = a.Pagination(page_index=asked.page_index, total_pages=pages, is_last_page=asked.page_index >= pages)
+    return msgspec.convert(told, list[a.TurnTold]), where

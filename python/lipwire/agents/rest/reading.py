@@ -1,0 +1,219 @@
+"""How a body is read: the fields of its struct by their wire paths, checked, and every fault of it at once.
+
+null counts as absent, but to `update` it is a value of the fields that may have it. A whole number may be written as
+400.0. Members that nobody knows are ignored, and told to the log, each once.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+from msgspec import Struct
+
+from ...errors import InvalidArgument
+from ...outward import redact
+from ...protocol import agent_bodies as b
+from ...protocol.agent_bodies import Fault, allowed, show
+from ..describe import Changes
+
+logger = logging.getLogger("lipwire.agents")
+
+MAX_TOLD = 256
+"""Members that nobody knows of which the log hears, in the life of a process."""
+
+
+class Target(Struct, frozen=True):
+    """What a wire field sets. `make` turns its value into changes, or raises ValueError."""
+
+    make: Callable[[Any], Changes]
+    update: bool = False
+
+
+def to(name: str, *, update: bool = False, empty: Any = "") -> Target:
+    """Sets a field to the value as it is; an empty text stands for `empty`."""
+    return Target(lambda value: {name: empty if value == "" else value}, update)
+
+
+class Given:
+    """The fields that a body gives, by their wire paths below `prefix`, and where its faults go.
+
+    Args:
+        kind: the struct of which they are.
+    """
+
+    def __init__(self, found: Mapping[str, Any], kind: type[Struct], faults: list[Fault], prefix: str = "") -> None:
+        self.found, self.kind, self.faults, self.prefix = found, kind, faults, prefix
+
+    def __contains__(self, path: str) -> bool:
+        return path in self.found
+
+    def get(self, path: str, default: Any = None) -> Any:
+        """The value of a field; where it is not there, `default`."""
+        return self.found.get(path, default)
+
+    def below(self, path: str) -> Given:
+        """The fields below one that is an object."""
+        start = f"{path}."
+        found = {name.removeprefix(start): value for name, value in self.found.items() if name.startswith(start)}
+        return Given(found, type_at(self.kind, path), self.faults, f"{self.prefix}{start}")
+
+    def items(self, path: str, kind: type[Struct]) -> Iterator[Given]:
+        """The objects of a field that is a list of them."""
+        for n, found in enumerate(self.get(path, ())):
+            yield Given(found, kind, self.faults, f"{self.prefix}{path}[{n}].")
+
+    def must(self, path: str, what: str) -> None:
+        """A fault: a field must be something else, or be there."""
+        got = f", got {show(self.found[path])}" if path in self.found else ""
+        self.faults.append(Fault(f"{self.prefix}{path}", f"must be {what}{got}", "invalid" if got else "missing"))
+
+    def refuse(self, path: str, why: str) -> None:
+        """A fault: a field, or its value, is not for this server; `why` says what to do."""
+        self.faults.append(Fault(f"{self.prefix}{path}", why, "not_allowed"))
+
+    def changes(self, targets: Mapping[str, Target]) -> Changes:
+        """What the fields mean that mean something each for itself."""
+        changes: Changes = {}
+        for path, target in targets.items():
+            if path in self.found:
+                must = allowed(type_at(self.kind, path))
+                try:
+                    changes |= target.make(self.found[path])
+                except InvalidArgument as exc:
+                    self.faults.append(Fault(f"{self.prefix}{path}", f"must be {must}, and {exc}"))
+                except ValueError:
+                    self.must(path, must)
+        return changes
+
+
+# ------------------------------------------------------------------------------------------------------------- structs
+
+
+def type_at(kind: type[Struct], path: str) -> Any:
+    """The type of the field at a path."""
+    head, _, rest = path.partition(".")
+    found = next(info.type for info in msgspec.structs.fields(kind) if info.encode_name == head)
+    return type_at(found, rest) if rest else found
+
+
+def struct_of(kind: Any) -> type[Struct] | None:
+    """The struct that a type is."""
+    return kind if isinstance(kind, type) and issubclass(kind, Struct) else None
+
+
+def item_of(kind: Any) -> type[Struct] | None:
+    """The struct whose list a type is."""
+    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    return struct_of(get_args(bare)[0]) if get_origin(bare) is list else None
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_whole(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _convert(value: Any, kind: Any) -> Any:
+    """Raises msgspec.ValidationError."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return msgspec.convert(_whole(value), kind)
+
+
+def leaves(
+    kind: type[Struct],
+    body: Mapping[str, Any],
+    faults: list[Fault],
+    prefix: str = "",
+    *,
+    nulls: bool = False,
+    unknown: list[str] | None = None,
+) -> dict[str, Any]:
+    """The fields of `kind` that `body` gives, by wire path below `prefix`, checked and converted.
+
+    A nested struct contributes its own fields, one that is `Open` also itself, with all its members; a list of structs
+    is a list of such dicts. What is wrong or missing is added to `faults`, all of it.
+
+    Args:
+        nulls: null is a value where a field may have it, and not only the same as nothing.
+        unknown: the paths of members that nobody knows are added to it.
+    """
+    found: dict[str, Any] = {}
+    infos = msgspec.structs.fields(kind)
+    for info in infos:
+        name, path = info.encode_name, f"{prefix}{info.encode_name}"
+        value = body.get(name)
+        if value is None:
+            if info.required:
+                faults.append(Fault(path, "is required", "missing"))
+            elif nulls and name in body:
+                with suppress(msgspec.ValidationError):
+                    found[name] = msgspec.convert(None, info.type)
+        elif (nested := struct_of(info.type)) is not None:
+            if isinstance(value, dict):
+                below = leaves(nested, value, faults, f"{path}.", nulls=nulls, unknown=unknown)
+                found |= {f"{name}.{inner}": one for inner, one in below.items()}
+                if issubclass(nested, b.Open):
+                    found[name] = {inner: one for inner, one in value.items() if one is not None}
+            else:
+                faults.append(Fault(path, f"must be an object, got {show(value)}"))
+        elif (item := item_of(info.type)) is not None:
+            if isinstance(value, list) and all(isinstance(one, dict) for one in value) and _fits(value, info.type):
+                found[name] = [
+                    leaves(item, one, faults, f"{path}[{n}].", unknown=unknown) for n, one in enumerate(value)
+                ]
+            else:
+                faults.append(Fault(path, f"must be {allowed(info.type)}, got {show(value)}"))
+        else:
+            try:
+                found[name] = _convert(value, info.type)
+            except msgspec.ValidationError:
+                faults.append(Fault(path, f"must be {allowed(info.type)}, got {show(_shown(value, info.type))}"))
+    if unknown is not None and not issubclass(kind, b.Open):
+        names = {info.encode_name for info in infos}
+        unknown += [f"{prefix}{name}" for name in body if name not in names]
+    return found
+
+
+def _fits(value: list[Any], kind: Any) -> bool:
+    """Whether a list is as long as its type may be."""
+    longest = (meta.max_length for meta in getattr(kind, "__metadata__", ()) if meta.max_length is not None)
+    return len(value) <= next(longest, len(value))
+
+
+def _shown(value: Any, kind: Any) -> Any:
+    """What may be said of a value that is wrong: no password of a URL, no value of a header."""
+    if kind in (b.Url, b.SocketUrl) and isinstance(value, str):
+        return redact(value)
+    return list(value) if kind is b.Headers and isinstance(value, dict) else value
+
+
+_told: set[str] = set()
+
+
+def tell_unknown(paths: list[str]) -> None:
+    """Logs members of bodies that are ignored, each path once in the life of a process, and MAX_TOLD of them."""
+    for path in paths:
+        shown = re.sub(r"[^ -~]", "?", re.sub(r"\[\d+\]", "[]", path))[:160]
+        if shown not in _told and len(_told) < MAX_TOLD:
+            _told.add(shown)
+            logger.warning("join: %s is no field that this server knows: it is ignored", shown)
+
+
+def urls(kind: type[Struct], body: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """(path, URL, schemes) of every URL that a good body names, in any field that is one."""
+    for info in msgspec.structs.fields(kind):
+        path, value = f"{prefix}{info.encode_name}", body.get(info.encode_name)
+        if info.type in (b.Url, b.SocketUrl) and isinstance(value, str):
+            yield path, value, ("ws", "wss") if info.type is b.SocketUrl else ("http", "https")
+        elif (nested := struct_of(info.type)) is not None and isinstance(value, dict):
+            yield from urls(nested, value, f"{path}.")
+        elif (item := item_of(info.type)) is not None and isinstance(value, list):
+            for n, one in enumerate(value):
+                yield from urls(item, one, f"{path}[{n}].")

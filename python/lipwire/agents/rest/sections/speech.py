@@ -1,0 +1,106 @@
+"""v2's `asr` and `tts`.
+
+A vendor is called where the client brings its key. Without one the service would use its own account there (which is
+what a `preset` is, and the SDK takes the key's fields away then): here the server's own speech service does it, and the
+voice is the one that `params` names, where it knows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...describe import Changes
+from ...options import Vendor
+from ..reading import Given, Target, to
+from .shared import headers, voice
+
+OWN_EARS = frozenset({"ares", "fengming"})
+"""Vendors of asr that are the service itself."""
+NEED_NO_KEY = frozenset({"generic_http"})
+TTS_VENDORS = (
+    *("minimax", "microsoft", "elevenlabs", "openai", "cartesia", "google", "amazon", "deepgram", "gradium", "humeai"),
+    *("rime", "fishaudio", "mistral", "typecast", "sarvam", "murf", "xai", "smallestai", "generic_http"),
+    *("tencent", "bytedance", "bytedance_duplex", "cosyvoice", "stepfun"),
+)
+ASR_VENDORS = (
+    *("ares", "deepgram", "microsoft", "openai", "google", "gemini", "amazon", "assemblyai", "speechmatics", "sarvam"),
+    *("xai", "smallestai", "fengming", "tencent", "xfyun", "xfyun_bigmodel", "xfyun_dialect"),
+)
+"""What the service's documents know."""
+KEYS = frozenset(
+    (
+        *("key", "api_key", "token", "secret", "secret_id", "secret_key", "access_key", "api_secret", "credentials"),
+        *("aws_access_key_id", "aws_secret_access_key", "access_key_id", "access_key_secret", "secret_access_key"),
+        *("adc_credentials_string", "api_subscription_key"),
+    )
+)
+"""What vendors call a key in `params`."""
+PRESETS = (
+    *("deepgram_nova_2", "deepgram_nova_3"),
+    *("openai_gpt_4o_mini", "openai_gpt_4_1_mini", "openai_gpt_5_nano", "openai_gpt_5_mini"),
+    *("minimax_speech_2_6_turbo", "minimax_speech_2_8_turbo", "openai_tts_1"),
+)
+
+
+def _object_voice(found: str | Mapping[str, Any]) -> Changes:
+    """`params.voice`, which Cartesia has as an object. Raises ValueError."""
+    name = found if isinstance(found, str) else found.get("id")
+    if not isinstance(name, str) or len(name) > 256:
+        raise ValueError
+    return voice(name)
+
+
+SPEECH: dict[str, Target] = {
+    "tts.params.voice_name": Target(voice, update=True),
+    "tts.params.voice_id": Target(voice, update=True),
+    "tts.params.voice": Target(_object_voice, update=True),
+    "tts.skip_patterns": Target(lambda found: {"skip_patterns": sorted(set(found))}),
+    "asr.headers": headers("stt_headers"),
+    "tts.headers": headers("tts_headers"),
+}
+
+
+def speech(given: Given) -> Changes:
+    """Which services; the rest of the sections is in SPEECH."""
+    changes: Changes = {}
+    asr, tts = given.below("asr"), given.below("tts")
+    language = asr.get("language", given.get("turn_detection.language"))
+    if language not in (None, "", "auto", "multi"):
+        changes["language"] = language
+    keywords = asr.get("keywords", [])
+    if _brought(asr, OWN_EARS, ASR_VENDORS):
+        changes["asr"] = Vendor(name=asr.get("vendor"), params=_params(asr), keywords=keywords)
+    elif keywords:
+        own = "the server's own ears expect no words"
+        asr.refuse("keywords", f"must be left out, unless a vendor whose key is in params hears: {own}")
+    if _brought(tts, frozenset(), TTS_VENDORS):
+        changes["tts"] = Vendor(name=tts.get("vendor"), params=_params(tts), url=tts.get("url", ""))
+        changes["voice"] = ""  # it is among the vendor's params
+    elif "url" in tts:
+        tts.refuse("url", 'must be left out, unless vendor is "generic_http"')
+    return changes
+
+
+def _params(given: Given) -> dict[str, Any]:
+    return dict(given.get("params", {}))
+
+
+def _brought(given: Given, own: frozenset[str], known: tuple[str, ...]) -> bool:
+    """Whether the client brings the service along. One that no document knows is for who has the list to refuse."""
+    vendor = given.get("vendor")
+    if vendor is None or vendor in own:
+        return False
+    has_key = any(isinstance(value, str) and value for name, value in _params(given).items() if name in KEYS)
+    return has_key or vendor in NEED_NO_KEY or vendor not in known
+
+
+def check_preset(given: Given) -> None:
+    """`preset` of a join body: the names of what the server's own services stand in for."""
+    names = [name.strip() for name in given.get("preset", "").split(",") if name.strip()]
+    if any(name not in PRESETS for name in names):
+        given.must("preset", f"some of {', '.join(PRESETS)}, with commas between")
+
+
+LANGUAGE = {"asr.language": to("language")}
+"""v1's."""

@@ -1,0 +1,1 @@
+"""Bodies of REST v2, by section of `properties`."""

@@ -1,0 +1,64 @@
+"""What asks for a pause, and what only sounds so."""
+
+from __future__ import annotations
+
+import pytest
+
+from lipwire.agents.speech.pauses import PAUSES, asks_for_pause
+from lipwire.agents.speech.phrases import plain
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Hold on.", "en-US"),
+        ("My number is, uh, hold on", "en-GB"),
+        ("Okay, just a moment, please.", "en"),
+        ("Sorry, wait.", "en"),
+        ("I need to get my card. One minute.", "en"),
+        ("let me think about it", "en"),
+        ("Einen Moment, bitte.", "de-DE"),
+        ("Ja, warte mal kurz. Moment.", "de"),
+        ("Un instant, s'il vous plaît.", "fr"),
+        ("Laissez-moi réfléchir", "fr-FR"),
+        ("Espera un momento", "es-MX"),
+        ("等一下", "zh-CN"),
+        ("我的号码是，请稍等。", "zh-TW"),
+        ("ちょっと待ってください。", "ja"),
+        ("잠깐만요", "ko-KR"),
+        ("Подождите, пожалуйста.", "ru"),
+        ("Um minuto", "pt-BR"),
+        ("Un attimo", "it"),
+        ("Wacht even", "nl"),
+    ],
+)
+def test_a_wish_to_wait(text: str, language: str) -> None:
+    assert asks_for_pause(text, language)
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("The film lasts one minute", "en"),
+        ("It happened just a moment ago.", "en"),
+        ("Hold on to your hat", "en"),
+        ("I cannot wait", "en"),
+        ("Hold on, what does it cost?", "en"),
+        ("Threshold on", "en"),
+        ("Es dauert eine Minute", "de"),
+        ("Hold on.", "de"),
+        ("Hold on.", "sw"),
+        ("", "en"),
+        ("...", "en"),
+        ("我等了一会儿", "zh"),
+    ],
+)
+def test_what_is_none(text: str, language: str) -> None:
+    assert not asks_for_pause(text, language)
+
+
+def test_every_entry_is_a_phrase_that_asks() -> None:
+    for language, entries in PAUSES.items():
+        listed = entries.split("|")
+        assert len(set(listed)) == len(listed) and all(plain(one) for one in listed), language
+        assert all(asks_for_pause(one.removeprefix("="), language) for one in listed)
