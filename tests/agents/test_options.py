@@ -13,7 +13,7 @@ from lipwire.agents import options
 from lipwire.agents.config import AgentConfig
 from lipwire.agents.rest.wire import parse_join
 from lipwire.protocol.agent_bodies.v2.llm import GreetingConfigs
-from lipwire.protocol.agent_bodies.v2.session import FixedTime, Rtc, SilenceConfig
+from lipwire.protocol.agent_bodies.v2.session import FixedTime, SilenceConfig
 from lipwire.protocol.agent_bodies.v2.tools import Server
 from support.agent_bodies import V2, changed
 from support.docstrings import of_fields
@@ -24,7 +24,6 @@ RANGES = (
     (options.Filler, "wait_ms", FixedTime, "response_wait_ms"),
     (options.Silence, "timeout_ms", SilenceConfig, "timeout_ms"),
     (options.ToolServer, "timeout_ms", Server, "timeout_ms"),
-    (options.Encryption, "mode", Rtc, "encryption_mode"),
 )
 
 

@@ -176,6 +176,8 @@ class AgentManager:
         self.admit: Callable[[AgentConfig], None] = lambda config: None
         """Raises NoCapacity while this machine does not keep up with what it has, AgentLimit where the pictures of one
         more are too many."""
+        self.on_status: Callable[[AgentRecord], None] = lambda record: None
+        """Hears that an agent runs, and that it has ended."""
         self.limit, self.keep_ended = limit, keep_ended
         self.start_timeout, self.stop_timeout = start_timeout, stop_timeout
         self.on_event = on_event
@@ -409,6 +411,7 @@ class AgentManager:
             record.status = "RUNNING"
             logger.info("[%s] agent %r is in channel %r", record.id, record.config.name, record.config.channel)
             record.ready.set_result(None)
+            self._tell(record)
             finished = asyncio.ensure_future(record.agent.finished)
             tasks.append(finished)
             await asyncio.wait({leaving, finished}, return_when="FIRST_COMPLETED")
@@ -472,7 +475,14 @@ class AgentManager:
         if not record.ready.done():
             record.ready.set_exception(_refusal(record, failure))
             record.ready.exception()  # who asked may be gone
+        self._tell(record)
         self._forget()
+
+    def _tell(self, record: AgentRecord) -> None:
+        try:
+            self.on_status(record)
+        except Exception:  # the edge
+            logger.exception("[%s] telling that agent is %s failed", record.id, record.status)
 
     def _forget(self) -> None:
         """Bounded: the oldest ended ones go."""

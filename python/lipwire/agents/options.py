@@ -120,7 +120,7 @@ class AvatarProvider(Struct, frozen=True, kw_only=True):
     """Whatever else the client says to it."""
 
 
-class Realtime(Struct, frozen=True, kw_only=True):
+class Realtime(Struct, kw_only=True):
     """A realtime model that the client brings along (`mllm`); of OpenAI's protocol."""
 
     url: str = ""

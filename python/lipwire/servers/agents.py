@@ -196,7 +196,7 @@ def _control(
     @post(
         "/projects/{appid:str}/agents/{agent_id:str}/update",
         status_code=200,
-        operation_class=operation(properties),
+        operation_class=operation(properties, only=w.UPDATABLE[version]),
         responses=usual,
         security=_SECURITY,
     )

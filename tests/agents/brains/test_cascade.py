@@ -36,6 +36,7 @@ from lipwire.agents.brains.cascade import CascadeBrain
 from lipwire.agents.brains.chat import Timeouts
 from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
 from lipwire.agents.face_tags import Feeling, Mark
+from lipwire.agents.options import McpServer, ToolServer
 from lipwire.agents.speech import judge, turn_detector
 from lipwire.agents.speech.judge import OnProbability
 from lipwire.agents.speech.offline_stt import OfflineStt, what_hears
@@ -48,6 +49,7 @@ from lipwire.models.voices.catalogue import missing
 from lipwire.models.voices.names import Name
 from lipwire.protocol.agent_bodies import InUse
 from support.fakes import Answer, FakeChat, FakeStt, FakeTts, ToolCall
+from support.fakes.mcp import mcp_server
 from support.fakes.record import Record
 from support.machine import require
 
@@ -998,6 +1000,30 @@ async def test_an_empty_answer_may_be_passed_over() -> None:
     async with scene([""]) as s:
         s.brain.tell("hello")
         assert "answered with nothing" in (await s.record.wait(Failed)).message
+
+
+async def test_functions_of_servers_are_called_in_a_turn_and_servers_that_are_away_cost_their_functions_alone() -> None:
+    calls = [ToolCall("add", '{"a": 2, "b": 3}'), ToolCall("forecast", '{"city": "Oslo"}')]
+    async with mcp_server() as site:
+        servers = [
+            McpServer(name="w", endpoint=site.url),
+            McpServer(name="away", endpoint="http://127.0.0.1:1/mcp"),
+        ]
+        own = Tool(name="add", server=ToolServer(url=f"{site.url}/none", method="GET"))
+        answers = [Answer(tool_calls=calls), "It is 21 degrees.", "Bye."]
+        async with scene(answers, llm={"mcp_servers": servers}, tools=[own]) as s:
+            s.brain.tell("hello")
+            assert (await s.record.wait(ReplyFinished)).text == "It is 21 degrees."
+            s.brain.tell("bye")
+            await s.record.wait(ReplyFinished, 2)
+            names = {tool["function"]["name"] for tool in s.chat.requests[0]["tools"]}
+            assert names == {"add", "w_add", "forecast", "broken", "slow"}
+            results = [m["content"] for m in s.chat.requests[1]["messages"] if m["role"] == "tool"]
+            assert "add failed: its server at 127.0.0.1" in results[0] and "answered 404" in results[0]
+            assert json.loads(results[1]) == {"city": "Oslo", "degrees": 21}
+            (away,) = s.record.of(Failed, minor=True)
+            assert away.message.startswith("the tools of the MCP server away are missing until it answers")
+            assert s.brain._caller._tools == [own]
 
 
 # ------------------------------------------------------------------------------------------------ skipped brackets

@@ -96,6 +96,7 @@ GOOD: dict[str, Any] = {
     "mllm.params.affective_dialog": True,
     "mllm.params.proactive_audio": True,
     "mllm.params.sample_rate": 24_000,
+    "mllm.turn_detection.agora_vad_config.interrupt_duration_ms": 200,
     "advanced_features.enable_sal": True,
     "sal.sal_mode": "locking",
 }

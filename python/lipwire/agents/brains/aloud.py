@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ..http import ServiceError
 from ..speech.tts import Sound, SynthesisStream, Tts
-from .base import BrainEvent, Failed, ReplyAudio
+from .base import BrainEvent, Failed, ReplyAudio, TimedWord
 from .generation import Generation
 
 logger = logging.getLogger("lipwire.agents")
@@ -38,7 +38,12 @@ class ReadAloud:
         self._emit = emit
         self._over = over
         self._speech = SynthesisStream(
-            tts, on_text=self._text, on_sound=self._sound, language=language, on_lost=self._lost
+            tts,
+            on_text=self._text,
+            on_sound=self._sound,
+            on_words=self._words,
+            language=language,
+            on_lost=self._lost,
         )
 
     def say(self, text: str) -> None:
@@ -75,6 +80,10 @@ class ReadAloud:
         if not self._reply.dropped:
             for event in self._reply.says(text, sound):
                 self._emit(event)
+
+    def _words(self, words: tuple[TimedWord, ...]) -> None:
+        if not self._reply.dropped:
+            self._emit(self._reply.times(words))
 
     def _lost(self, text: str, error: ServiceError) -> None:
         self._emit(Failed("TTS_ERROR", f"a sentence was not said: {error}", self._reply.id, minor=True))

@@ -38,7 +38,7 @@ from ..describe import openai_voice
 from ..face_tags import plain as without_tags
 from ..http import ServiceError
 from ..in_use import Part, fell_back
-from ..openai_models import speaks_by_realtime
+from ..openai_models import SPEECH, speaks_by_realtime
 from ..speech.backchannels import is_backchannel
 from ..speech.endpointing import TurnBoundary
 from ..speech.offline_stt import OfflineStt
@@ -48,7 +48,9 @@ from ..speech.stt import Hearing, HttpStt, Stt, Transcript
 from ..speech.tts import OfflineTts, Sound, SynthesisStream, Tts
 from ..speech.turn_detector import ASK_MS, TurnDetector, TurnDetectors
 from ..speech.vad import FRAME_MS
+from ..speech.vendors.choose import make_vendor_stt, make_vendor_tts
 from ..speech.vendors.openai import OpenAiTts
+from ..speech.vendors.socket_stt import SocketStt
 from ..update import apply
 from . import chat
 from .base import (
@@ -71,7 +73,7 @@ from .context import ChatContext, Round
 from .dialects import Question
 from .dialects.base import question
 from .generation import Generation
-from .tools import Caller, Toolbox
+from .tools import Caller
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -96,6 +98,14 @@ SPECULATE_MS = 60
 
 def make_tts(config: AgentConfig, services: Services) -> Tts:
     """Raises LipwireError."""
+    if config.tts is not None and parse(config.voice) is None:
+        return make_vendor_tts(
+            config.tts,
+            language=config.language,
+            headers=config.tts_headers,
+            voice=config.voice,
+            outward=services.outward,
+        )
     if services.tts_url and parse(config.voice) is None:
         key = services.openai_api_key
         headers = {**services.tts_headers, **config.tts_headers}
@@ -109,7 +119,7 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
 
         if (now := speaks_by_realtime(url, model, services.today or date.today())) is not None:
             return by_realtime(now)
-        speech = OpenAiTts(url, voice=config.voice, model=model, api_key=key, headers=headers)
+        speech = OpenAiTts(url, voice=config.voice, model=model or SPEECH, api_key=key, headers=headers)
         if (later := speaks_by_realtime(url, model, date.max)) is None:
             return speech
         from ..speech.realtime_tts import UntilItEnds
@@ -120,13 +130,17 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
 
 def make_stt(config: AgentConfig, services: Services) -> Stt:
     """Raises LipwireError."""
+    if config.asr is not None:
+        return make_vendor_stt(
+            config.asr, language=config.language, headers=config.stt_headers, outward=services.outward
+        )
     if services.stt_url:
         key = services.openai_api_key
         headers = {**services.stt_headers, **config.stt_headers}
         return HttpStt(
             services.stt_url, language=config.language, model=services.stt_model, api_key=key, headers=headers
         )
-    return OfflineStt(config.language, services.hearing_model)
+    return OfflineStt(config.language, services.hearing_model, config.asr_keywords)
 
 
 class _UserTurn:
@@ -243,7 +257,13 @@ class CascadeBrain:
     ) -> None:
         self._config = structs.replace(config, llm=copy(config.llm), turn_detection=copy(config.turn_detection))
         self._services = services
-        self._caller = Caller(config.tools, lambda event: self._emit(event))
+        self._caller = Caller(
+            config.tools,
+            lambda event: self._emit(event),
+            servers=config.llm.mcp_servers,
+            outward=services.outward,
+            variables=config.llm.template_variables,
+        )
         self._stt = make_stt(config, services)
         self._tts = make_tts(config, services)
         own = {services.llm_url: services.llm_headers} if services.llm_url else {}
@@ -280,6 +300,7 @@ class CascadeBrain:
         await self._stt.open()
         await self._make_detector.open()
         self._open = True
+        self._caller.start()
         self._begin_voice()
 
     def _begin_voice(self) -> None:
@@ -310,6 +331,7 @@ class CascadeBrain:
         await self._stt.close()
         await self._tts.close()
         await self._chat.close()
+        await self._caller.close()
 
     def _spawn(self, run: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(run)
@@ -383,7 +405,7 @@ class CascadeBrain:
         """Whether a turn's text is wanted, on the chance that it ends now. One of our own recognizer's costs nobody
         anything; a service is asked when the turn is taken for whole."""
         config, endpointer = self._config.turn_detection, detector.endpointer
-        soon = detector.judges and (endpointer.whole or not isinstance(self._stt, HttpStt))
+        soon = detector.judges and (endpointer.whole or not isinstance(self._stt, HttpStt | SocketStt))
         return config.ends_by_itself and endpointer.silence_ms >= (
             ASK_MS if soon else max(config.plain_ms / 2, SPECULATE_MS)
         )
@@ -504,7 +526,7 @@ class CascadeBrain:
             detector.endpointer.config = self._config.turn_detection
             detector.language = self._config.language
         if "tools" in changes:
-            self._caller.toolbox = Toolbox(self._config.tools)
+            self._caller.replace(self._config.tools)
         if "voice" in changes:
             self._config.spare_voice = self._config.missing_voice = ""
             try:
@@ -589,6 +611,7 @@ class CascadeBrain:
             self._tts,
             on_text=lambda text, sound: self._said(reply, text, sound),
             on_sound=on_sound,
+            on_words=lambda words: self._timed(reply, words),
             on_stage=lambda name: self._stamp(reply, name),
             language=self._config.language,
             on_lost=lambda text, error: self._lost(reply, text, error),
@@ -651,6 +674,11 @@ class CascadeBrain:
         for event in events:
             self._emit(event)
 
+    def _timed(self, reply: _Chained, words: tuple[TimedWord, ...]) -> None:
+        """When words are said of the text that was handed over last."""
+        if not reply.dropped:
+            self._emit(reply.times(words))
+
     async def _sound(self, reply: _Chained, pcm: bytes, rate: int) -> None:
         if reply.dropped:
             return
@@ -671,6 +699,7 @@ class CascadeBrain:
         try:
             while self._calls:
                 await asyncio.wait(self._calls)
+            await self._caller.ready()
             if self._thinker is None:
                 await self._chat_rounds(reply, speech)
             else:

@@ -46,6 +46,8 @@ class Generation:
         """The last character that it gave back."""
         self._apart = False
         self._stamps: set[str] = set()
+        self._piece_ms = 0
+        """Where in its sound the piece of text begins that was handed over last."""
 
     def reads(self, text: str, *, last: bool = False) -> str:
         """More of its text, as it was written; returns what can be spoken of it now. Tags for the face and brackets are
@@ -80,7 +82,7 @@ class Generation:
 
     def says(self, text: str, sound: Sound | None) -> list[ReplyText]:
         """The events that hand a piece of text over, whose sound follows; None: there will be none."""
-        at = round(self.position_ms)
+        at = self._piece_ms = round(self.position_ms)
         shown = self._brackets.shown(text, self._tags.take(self._passed, text))
         self._passed += text
         self._behind += shown.ahead
@@ -90,9 +92,17 @@ class Generation:
         if sound is None:
             return [*events, ReplyText(self.id, shown.text, at, 0, marks=shown.marks)]
         duration = round(len(sound.pcm) / 2 / sound.rate * 1000) if sound.whole else None
-        words = tuple(TimedWord(word.text, word.start_ms + at, word.duration_ms) for word in sound.words)
+        words = self._placed(sound.words)
         self._timed = bool(words)
         return [*events, ReplyText(self.id, shown.text, at, duration, words, shown.marks)]
+
+    def times(self, words: Iterable[TimedWord]) -> ReplyText:
+        """The event that says when words of the piece are said that was handed over last."""
+        self._timed = True
+        return ReplyText(self.id, "", self._piece_ms, words=self._placed(words))
+
+    def _placed(self, words: Iterable[TimedWord]) -> tuple[TimedWord, ...]:
+        return tuple(TimedWord(word.text, word.start_ms + self._piece_ms, word.duration_ms) for word in words)
 
     def shows(self) -> list[ReplyText]:
         """The events that hand over what is told and shown behind the last word."""

@@ -101,7 +101,7 @@ TABLE: tuple[Row, ...] = (
         "a vendor whose key is in `params` is called ([which](brains.md)); without a key the server's own ears hear",
     ),
     Row("asr.language", "done", '"auto", "multi" and "" are the server\'s default, en-US'),
-    Row("asr.keywords", "done"),
+    Row("asr.keywords", "done", "of a vendor that is called; without one it is refused"),
     Row("asr.params*", "done", "the vendor's own fields: what it does not know is refused"),
     Row("tts.vendor", "done", "as `asr.vendor` ([which](voices.md))"),
     Row(
@@ -181,9 +181,11 @@ TABLE: tuple[Row, ...] = (
         "done",
         "goes before the top-level `turn_detection`, which holds where this is not there",
     ),
+    Row("mllm.turn_detection.agora_vad_config.{prefix_padding_ms,silence_duration_ms,threshold}", "done"),
     Row(
-        "mllm.turn_detection.agora_vad_config.{interrupt_duration_ms,prefix_padding_ms,silence_duration_ms,threshold}",
-        "done",
+        "mllm.turn_detection.agora_vad_config.interrupt_duration_ms",
+        "refused",
+        "must be left out: the model's service finds where speech begins",
     ),
     Row(
         "mllm.turn_detection.server_vad_config.{prefix_padding_ms,silence_duration_ms,threshold,idle_timeout_ms}",

@@ -219,6 +219,7 @@ def parse_join(body: Mapping[str, Any], version: Version, ours: Callable[[str], 
     if faults:
         raise InvalidAgentRequest.because(faults)
     tell_unknown(unknown)
+    changes = fill(changes, changes.get("llm.template_variables", {}))
     return make_config(found["name"], changes["channel"], changes)
 
 
@@ -234,8 +235,7 @@ def _v2(given: Given, below: Given) -> Changes:
     if realtime:
         changes |= mllm(below)
     section = below.below("mllm" if realtime else "llm")
-    changes |= tools(section, enabled=features.get("enable_tools"))
-    return fill(changes, below.get("llm.template_variables", {}))
+    return changes | tools(section, enabled=features.get("enable_tools"))
 
 
 def parse_update(body: Mapping[str, Any], version: Version, variables: Mapping[str, str] | None = None) -> Changes:

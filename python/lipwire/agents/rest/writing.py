@@ -13,6 +13,7 @@ from ..config import AgentConfig, Tool
 from ..describe import prompt
 from ..errors import InvalidAgentRequest
 from ..options import Greeting, Interruption, McpServer, Realtime, Vendor
+from .sections.llm import GREETS
 from .sections.shared import ANY_CODEC, VAD
 from .sections.turns import OWN
 from .wire import Version
@@ -94,7 +95,7 @@ def _v1(config: AgentConfig) -> dict[str, Any]:
         raise InvalidAgentRequest("v1 has numbers for user ids, one remote user, one system message, no llm.params")
     if llm.headers or config.stt_headers or config.tts_headers:
         raise InvalidAgentRequest("v1 has no headers")
-    if new := _options(config):
+    if new := _options(config, Greeting()):
         raise InvalidAgentRequest(f"v1 has no {', '.join(new)}")
     return _shared(config) | {
         "agent_rtc_uid": int(config.uid),
@@ -133,7 +134,7 @@ def _v2(config: AgentConfig) -> dict[str, Any]:
     for section, headers in (("asr", config.stt_headers), ("tts", config.tts_headers)):
         if headers:
             shared[section]["headers"] = headers
-    for path, value in _options(config).items():
+    for path, value in _options(config, Greeting(mode=GREETS)).items():
         _put(shared if path.partition(".")[0] in shared else body, path, value)
     return shared | body
 
@@ -165,8 +166,8 @@ def _turns(config: AgentConfig, names: tuple[str, ...]) -> dict[str, Any]:
     return _without_none({name: getattr(config.turn_detection, name) for name in names})
 
 
-def _options(config: AgentConfig) -> dict[str, Any]:
-    """What only v2 can say, by path, where it is not as by default."""
+def _options(config: AgentConfig, greeting: Greeting) -> dict[str, Any]:
+    """What only v2 can say, by path, where it is not as by default. `greeting`: the version's own."""
     said: dict[str, Any] = {}
     turns, llm = config.turn_detection, config.llm
     start: dict[str, Any] = {"mode": turns.start_of_speech} if turns.start_of_speech != "vad" else {}
@@ -182,7 +183,7 @@ def _options(config: AgentConfig) -> dict[str, Any]:
             said["turn_detection.config.end_of_speech.semantic_config.pause_state_enabled"] = False
     if config.interruption != Interruption():
         said["interruption"] = _interruption(config.interruption)
-    if config.greeting != Greeting():
+    if config.greeting != greeting:
         said |= _greeting(config.greeting)
     if config.filler is not None:
         said["filler_words"] = {
@@ -195,9 +196,8 @@ def _options(config: AgentConfig) -> dict[str, Any]:
     if config.farewell_seconds:
         farewell = {"graceful_enabled": True, "graceful_timeout_seconds": config.farewell_seconds}
         said["parameters.farewell_config"] = farewell
-    for name, path, default in (
+    for value, path, default in (
         (config.skip_patterns, "tts.skip_patterns", []),
-        (config.keywords, "asr.keywords", []),
         (config.labels, "labels", {}),
         (config.metrics, "parameters.enable_metrics", True),
         (config.error_messages, "parameters.enable_error_message", True),
@@ -205,8 +205,8 @@ def _options(config: AgentConfig) -> dict[str, Any]:
         (llm.ignore_empty, "llm.ignore_empty", False),
         (llm.template_variables, "llm.template_variables", {}),
     ):
-        if name != default:
-            said[path] = name
+        if value != default:
+            said[path] = value
     if llm.custom:
         said["llm.vendor"] = "custom"
     if config.tts is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from ...describe import Changes, system_messages
 from ...options import Greeting
@@ -11,7 +11,8 @@ from .shared import LLM as SHARED
 from .shared import headers, inputs, outputs
 
 MAX_HISTORY = 32
-"""By default, of v2."""
+GREETS: Literal["single_every"] = "single_every"
+"""Defaults of v2."""
 ROLES = {"model": "assistant"}
 """Gemini's name for it."""
 
@@ -69,10 +70,11 @@ _GREETING = {
 def llm(given: Given) -> Changes:
     """What its fields mean together; those that mean something each for itself are in LLM."""
     section = given.below("llm")
-    changes: Changes = {"llm.max_history": section.get("max_history", MAX_HISTORY)}
+    greeting = {name: section.get(path) for path, name in _GREETING.items() if path in section}
+    changes: Changes = {
+        "llm.max_history": section.get("max_history", MAX_HISTORY),
+        "greeting": Greeting(**{"mode": GREETS, **greeting}),
+    }
     if section.get("style", "openai") != "openai" and "url" not in section:
         section.refuse("url", f"is required with style {section.get('style')!r}: the server's own is OpenAI's")
-    greeting = {name: section.get(path) for path, name in _GREETING.items() if path in section}
-    if greeting:
-        changes["greeting"] = Greeting(**greeting)
     return changes

@@ -29,6 +29,8 @@ TURNS: dict[str, Target] = {
     "turn_detection.max_wait_ms": Target(wait, update=True),
 }
 WAIT = {"end_of_speech.semantic_config.max_wait_ms": Target(wait)}
+SEMANTIC_WAIT_MS = 3000
+"""v2's default with `end_of_speech` "semantic"."""
 ADAPTIVE_MS = 320
 """Voice that interrupts while the agent speaks, with the older `interrupt_mode` "adaptive"."""
 
@@ -37,7 +39,9 @@ def turns(given: Given, *, realtime: bool) -> Changes:
     """Both sections. `realtime`: the agent has a realtime model, which may tell turns itself."""
     turn = given.below("turn_detection")
     changes = _older(turn, realtime=realtime) | _present(turn.below("config"))
-    if (given.below("interruption")).found:
+    if changes.get("turn_detection.end_of_speech") == "semantic" and "max_wait_ms" not in turn:
+        changes.setdefault("turn_detection.max_wait_ms", SEMANTIC_WAIT_MS)
+    if given.below("interruption").found:
         changes |= _interruption(given.below("interruption"))
     return changes
 
@@ -52,8 +56,6 @@ def _older(turn: Given, *, realtime: bool) -> Changes:
         case "append" | "ignore" as strategy:
             changes["interruption"] = Interruption(enabled=False, when_off=strategy)
         case "keyword" | "keywords":
-            if not keywords:
-                turn.must("interrupt_keywords", 'a list of words, with interrupt_mode "keyword"')
             changes["interruption"] = Interruption(mode="keywords", keywords=keywords)
         case "adaptive":
             changes["turn_detection.speaking_interrupt_duration_ms"] = ADAPTIVE_MS
@@ -83,8 +85,6 @@ def _present(config: Given) -> Changes:
             changes["turn_detection.start_of_speech"] = "manual"
         case "keywords":
             keywords = config.get("start_of_speech.keywords_config.triggered_keywords", [])
-            if not keywords:
-                config.must("start_of_speech.keywords_config.triggered_keywords", "a list of words")
             changes["interruption"] = Interruption(mode="keywords", keywords=keywords)
             take("start_of_speech.keywords_config.interrupt_duration_ms", "interrupt_duration_ms")
             take("start_of_speech.keywords_config.prefix_padding_ms", "prefix_padding_ms")
@@ -107,15 +107,11 @@ def _present(config: Given) -> Changes:
 
 
 def _interruption(given: Given) -> Changes:
-    enabled, mode = given.get("enable", True), given.get("mode", "start_of_speech")
-    keywords = given.get("keywords_config.trigger_keywords", [])
-    if enabled and mode == "keywords" and not keywords:
-        given.must("keywords_config.trigger_keywords", 'a list of words, with mode "keywords"')
     return {
         "interruption": Interruption(
-            enabled=enabled,
-            mode=mode,
-            keywords=keywords,
+            enabled=given.get("enable", True),
+            mode=given.get("mode", "start_of_speech"),
+            keywords=given.get("keywords_config.trigger_keywords", []),
             when_off=given.get("disabled_config.strategy", "append"),
         )
     }

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from ..fields import Flag, Object, Short, Strings, Text, Token, Url
+from ..fields import Flag, Object, Short, Strings, Text, Token
 
 Phrase = Annotated[str, Meta(min_length=1, max_length=1024)]
 
@@ -38,7 +38,7 @@ class FillerPhrases(Struct, kw_only=True):
 class FillerModel(Struct, kw_only=True):
     """Another chat service, which would make them up."""
 
-    url: Url = ""
+    url: Text = ""
     api_key: Token = ""
     params: Object = field(default_factory=dict)
 

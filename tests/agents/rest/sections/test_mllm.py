@@ -1,0 +1,126 @@
+"""agents/rest/sections/mllm.py: a realtime model that the client brings along."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lipwire.agents.config import AgentConfig
+from lipwire.agents.errors import InvalidAgentRequest
+from lipwire.agents.options import Realtime
+from lipwire.agents.rest.wire import parse_join, parse_update
+from support.agent_bodies import V2
+
+URL = "wss://api.openai.com/v1/realtime"
+
+
+def joined(mllm: dict[str, Any] | None, **more: Any) -> AgentConfig:
+    properties = {name: value for name, value in V2["properties"].items() if name != "llm"}
+    return parse_join({**V2, "properties": properties | {"mllm": mllm} | more}, "v2")
+
+
+def test_what_it_says() -> None:
+    config = joined(
+        {
+            "enable": True,
+            "vendor": "openai",
+            "url": URL,
+            "api_key": "k",
+            "params": {"model": "m", "voice": "marin", "instructions": "Be brief.", "max_output_tokens": 500},
+            "messages": [{"role": "user", "content": "Hello"}],
+            "greeting_message": "Hi.",
+            "failure_message": "Sorry.",
+            "output_modalities": ["text", "audio"],
+            "input_modalities": ["audio"],
+            "max_history": 20,
+        }
+    )
+    assert (config.brain, config.voice, config.instructions) == ("realtime", "marin", "Be brief.")
+    assert (config.llm.greeting_message, config.llm.failure_message) == ("Hi.", "Sorry.")
+    assert config.realtime == Realtime(
+        url=URL,
+        api_key="k",
+        model="m",
+        params={"max_output_tokens": 500},
+        messages=[{"role": "user", "content": "Hello"}],
+    )
+
+
+def test_whether_it_is_there() -> None:
+    assert joined({"api_key": "k"}).brain == "realtime"
+    assert joined({"vendor": "openai"}, advanced_features={"enable_mllm": True}).realtime == Realtime()
+    for off in (
+        joined(None),
+        joined({}),
+        joined({"enable": False, "vendor": "gemini", "params": {"affective_dialog": True}}),
+        joined({"vendor": "gemini"}, advanced_features={"enable_mllm": False}),
+    ):
+        assert (off.brain, off.realtime) == ("cascade", None)
+    with pytest.raises(
+        InvalidAgentRequest, match=r"properties\.mllm must be there, with advanced_features.enable_mllm"
+    ):
+        joined(None, advanced_features={"enable_mllm": True})
+
+
+def test_it_works_with_a_face() -> None:
+    config = joined({"api_key": "k"}, avatar={"enable": True, "vendor": "generic", "params": {"avatar_id": "kit"}})
+    assert (config.brain, config.avatar) == ("realtime", "kit")
+
+
+@pytest.mark.parametrize("vendor", ["gemini", "vertexai", "xai", "qwen_omni", "openai_gpt_live", "other"])
+def test_vendors_of_other_protocols_are_refused_with_the_list(vendor: str) -> None:
+    with pytest.raises(InvalidAgentRequest, match=r"mllm\.vendor must be one of openai, azure"):
+        joined({"vendor": vendor})
+
+
+def test_azure_needs_its_url() -> None:
+    url = "wss://mine.openai.azure.com/openai/v1/realtime"
+    config = joined({"vendor": "azure", "url": url, "api_key": "k"})
+    assert config.realtime is not None and config.realtime.url == url
+    with pytest.raises(InvalidAgentRequest, match=r"mllm\.url must be the wss:// URL"):
+        joined({"vendor": "azure", "api_key": "k"})
+
+
+def test_who_tells_turns() -> None:
+    server = {"threshold": 0.4, "prefix_padding_ms": 300, "silence_duration_ms": 500, "idle_timeout_ms": 6000}
+    for mllm, expected in (
+        ({"turn_detection": {"mode": "server_vad", "server_vad_config": server}}, {"type": "server_vad", **server}),
+        ({"turn_detection": {"server_vad_config": server}}, {"type": "server_vad", **server}),
+        (
+            {"turn_detection": {"mode": "semantic_vad", "semantic_vad_config": {"eagerness": "low"}}},
+            {"type": "semantic_vad", "eagerness": "low"},
+        ),
+        ({"turn_detection": {"mode": "semantic_vad"}}, {"type": "semantic_vad"}),
+        ({}, {}),
+    ):
+        config = joined({"enable": True, **mllm})
+        assert config.realtime is not None and config.realtime.turn_detection == expected
+    own = {"prefix_padding_ms": 100, "silence_duration_ms": 700, "threshold": 0.6}
+    config = joined({"turn_detection": {"mode": "agora_vad", "agora_vad_config": own}})
+    turns = config.turn_detection
+    assert config.realtime is not None and config.realtime.turn_detection == {}
+    assert {name: getattr(turns, name) for name in own} == own
+
+
+def test_the_older_words_of_the_top_level_hold_where_it_says_nothing() -> None:
+    older = {"type": "server_vad", "threshold": 0.3, "create_response": False, "eagerness": "low"}
+    config = joined({"enable": True}, turn_detection=older)
+    assert config.realtime is not None
+    assert config.realtime.turn_detection == {"type": "server_vad", "threshold": 0.3, "create_response": False}
+    config = joined({"turn_detection": {"mode": "semantic_vad"}}, turn_detection=older)
+    assert config.realtime is not None and config.realtime.turn_detection == {"type": "semantic_vad"}
+
+
+def test_update() -> None:
+    body = {"properties": {"mllm": {"params": {"instructions": "Be kind.", "voice": "cedar", "temperature": 0.7}}}}
+    assert parse_update(body, "v2") == {
+        "instructions": "Be kind.",
+        "llm.system_messages": [{"role": "system", "content": "Be kind."}],
+        "voice": "cedar",
+        "realtime.params": {"temperature": 0.7},
+    }
+    with pytest.raises(InvalidAgentRequest, match=r"properties\.mllm\.url cannot be changed"):
+        parse_update({"properties": {"mllm": {"url": URL}}}, "v2")
+    with pytest.raises(InvalidAgentRequest, match=r"properties\.mllm\.params\.voice must be"):
+        parse_update({"properties": {"mllm": {"params": {"voice": 5}}}}, "v2")

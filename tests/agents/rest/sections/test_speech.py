@@ -1,0 +1,78 @@
+"""agents/rest/sections/speech.py: whose ears and voice an agent has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lipwire.agents.config import AgentConfig
+from lipwire.agents.errors import InvalidAgentRequest
+from lipwire.agents.options import Vendor
+from lipwire.agents.rest.wire import parse_join
+from support.agent_bodies import V2, changed
+
+
+def joined(**more: Any) -> AgentConfig:
+    return parse_join({**V2, "properties": V2["properties"] | more}, "v2")
+
+
+def test_a_vendor_is_called_where_its_key_is_there() -> None:
+    for name, key in (("elevenlabs", "key"), ("cartesia", "api_key"), ("amazon", "aws_access_key_id")):
+        params = {key: "secret", "voice_id": "somebody", "nothing": None}
+        config = joined(tts={"vendor": name, "params": params})
+        assert config.tts == Vendor(name=name, params={key: "secret", "voice_id": "somebody"})
+        assert config.voice == ""
+    asr = {"vendor": "deepgram", "params": {"key": "k", "model": "nova-3"}, "keywords": ["Lipwire"]}
+    assert joined(asr=asr).asr == Vendor(name="deepgram", params={"key": "k", "model": "nova-3"}, keywords=["Lipwire"])
+    generic = {"vendor": "generic_http", "url": "https://tts.example.org/speech", "params": {"voice": "x"}}
+    url = "https://tts.example.org/speech"
+    assert joined(tts=generic).tts == Vendor(name="generic_http", params={"voice": "x"}, url=url)
+
+
+def test_without_a_key_the_servers_own_services_do_it() -> None:
+    for tts, voice in (
+        ({"vendor": "openai", "params": {"voice": "coral"}}, "coral"),
+        ({"vendor": "minimax", "params": {"voice_setting": {"voice_id": "English_captivating_female1"}}}, ""),
+        ({"vendor": "cartesia", "params": {"voice": {"mode": "id", "id": "abc"}}}, "abc"),
+        ({"vendor": "microsoft", "params": {"key": "", "voice_name": "en-US-JaneNeural"}}, "en-US-JaneNeural"),
+        ({"params": {"key": "k", "voice_id": "x"}}, "x"),
+        ({"vendor": "rime", "credential_mode": "managed", "params": {"base_url": "u", "modelId": "m"}}, ""),
+        (None, ""),
+    ):
+        config = joined(tts=tts)
+        assert (config.tts, config.voice) == (None, voice), tts
+    for asr in ({"vendor": "ares"}, {"vendor": "deepgram", "params": {"language": "en"}}, {}, None):
+        assert joined(asr=asr).asr is None
+    assert joined(asr={"vendor": "ares", "params": {"key": "of nobody"}}).asr is None
+
+
+def test_a_vendor_that_no_document_knows_is_for_the_list_of_those_that_are_called() -> None:
+    assert joined(tts={"vendor": "somebodys", "params": {}}).tts == Vendor(name="somebodys")
+
+
+@pytest.mark.parametrize("language", [None, "", "auto", "multi"])
+def test_the_language_is_the_servers_default(language: str | None) -> None:
+    assert joined(asr={"language": language}).language == "en-US"
+    assert joined(asr={"language": language}, turn_detection={"language": "de-DE"}).language in ("de-DE", "en-US")
+
+
+def test_which_language_goes_first() -> None:
+    assert joined(asr={"language": "fr-FR"}, turn_detection={"language": "de-DE"}).language == "fr-FR"
+    assert joined(turn_detection={"language": "de-DE"}).language == "de-DE"
+
+
+def test_skip_patterns_and_headers() -> None:
+    config = joined(tts={"skip_patterns": [4, 3, 3], "headers": {"X": "y"}}, asr={"headers": {"A": "b"}})
+    assert (config.skip_patterns, config.tts_headers, config.stt_headers) == ([3, 4], {"X": "y"}, {"A": "b"})
+
+
+def test_what_is_refused() -> None:
+    for path, value, words in (
+        ("properties.asr.keywords", ["Lipwire"], "must be left out, unless a vendor"),
+        ("properties.tts.url", "https://a.example.org", 'must be left out, unless vendor is "generic_http"'),
+        ("preset", "openai_gpt_5_mini,mine", "must be some of deepgram_nova_2, "),
+    ):
+        with pytest.raises(InvalidAgentRequest) as caught:
+            parse_join(changed(V2, path, value), "v2")
+        assert str(caught.value).startswith(f"{path} {words}")

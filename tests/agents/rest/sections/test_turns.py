@@ -1,0 +1,123 @@
+"""agents/rest/sections/turns.py: the present words of turn taking, the older ones, and which goes before which."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lipwire.agents.config import TurnDetection
+from lipwire.agents.errors import InvalidAgentRequest
+from lipwire.agents.options import Interruption
+from lipwire.agents.rest.wire import parse_join
+from support.agent_bodies import V2
+
+
+def turns(turn: dict[str, Any], interruption: dict[str, Any] | None = None) -> tuple[TurnDetection, Interruption]:
+    more = {"turn_detection": turn} | ({} if interruption is None else {"interruption": interruption})
+    config = parse_join({**V2, "properties": V2["properties"] | more}, "v2")
+    return config.turn_detection, config.interruption
+
+
+def test_nothing_said_is_our_own() -> None:
+    plain = TurnDetection(), Interruption()
+    start: dict[str, Any] = {"start_of_speech": {"mode": "vad"}}
+    nothings: tuple[dict[str, Any], ...] = ({}, {"mode": "default"}, {"config": {}}, {"config": start})
+    for nothing in nothings:
+        assert turns(nothing) == plain
+    assert turns({"type": "agora_vad", "create_response": True, "eagerness": "auto"}) == plain
+    assert turns({"mode": None, "config": None}, {}) == plain
+
+
+def test_how_turns_begin_and_end() -> None:
+    start = {"interrupt_duration_ms": 200, "speaking_interrupt_duration_ms": 320, "prefix_padding_ms": 900}
+    got, _ = turns(
+        {
+            "mode": "default",
+            "config": {
+                "speech_threshold": 0.6,
+                "start_of_speech": {"mode": "vad", "vad_config": start},
+                "end_of_speech": {"mode": "vad", "vad_config": {"silence_duration_ms": 700.0}},
+            },
+        }
+    )
+    assert got == TurnDetection(
+        threshold=0.6,
+        interrupt_duration_ms=200,
+        speaking_interrupt_duration_ms=320,
+        prefix_padding_ms=900,
+        end_of_speech="vad",
+        silence_duration_ms=700,
+    )
+    assert turns({"config": {"end_of_speech": {"mode": "vad"}}})[0].plain_ms == 640
+    assert turns({"config": {"speech_threshold": 0.9}})[0].interrupt_threshold == 0.9
+
+
+def test_the_end_of_speech_by_what_was_said() -> None:
+    semantic = {"silence_duration_ms": 400, "max_wait_ms": -1, "pause_state_enabled": False}
+    got, _ = turns({"config": {"end_of_speech": {"mode": "semantic", "semantic_config": semantic}}})
+    assert got == TurnDetection(end_of_speech="semantic", silence_duration_ms=400, max_wait_ms=-1, pause_state=False)
+    plain, _ = turns({"config": {"end_of_speech": {"mode": "semantic", "vad_config": {"silence_duration_ms": 900}}}})
+    assert (plain.whole_ms, plain.wait_ms) == (320, 3000)  # the other mode's config is not looked at
+
+
+def test_by_hand() -> None:
+    got, _ = turns({"config": {"start_of_speech": {"mode": "manual"}, "end_of_speech": {"mode": "manual"}}})
+    assert (got.start_of_speech, got.end_of_speech) == ("manual", "manual")
+
+
+@pytest.mark.parametrize(
+    ("turn", "interruption", "expected"),
+    [
+        ({}, {"enable": False}, Interruption(enabled=False)),
+        (
+            {},
+            {"enable": False, "disabled_config": {"strategy": "ignore"}},
+            Interruption(enabled=False, when_off="ignore"),
+        ),
+        (
+            {},
+            {"mode": "keywords", "keywords_config": {"trigger_keywords": ["stop"]}},
+            Interruption(mode="keywords", keywords=["stop"]),
+        ),
+        (
+            {"config": {"start_of_speech": {"mode": "keywords", "keywords_config": {"triggered_keywords": ["halt"]}}}},
+            None,
+            Interruption(mode="keywords", keywords=["halt"]),
+        ),
+        (
+            {"config": {"start_of_speech": {"mode": "disabled", "disabled_config": {"strategy": "ignore"}}}},
+            None,
+            Interruption(enabled=False, when_off="ignore"),
+        ),
+        ({"interrupt_mode": "append"}, None, Interruption(enabled=False)),
+        ({"interrupt_mode": "ignore"}, None, Interruption(enabled=False, when_off="ignore")),
+        (
+            {"interrupt_mode": "keyword", "interrupt_keywords": ["stop"]},
+            None,
+            Interruption(mode="keywords", keywords=["stop"]),
+        ),
+        ({"interrupt_mode": "interrupt"}, None, Interruption()),
+        ({"interrupt_mode": "ignore"}, {"enable": True}, Interruption()),
+    ],
+)
+def test_what_interrupts(turn: dict[str, Any], interruption: dict[str, Any] | None, expected: Interruption) -> None:
+    assert turns(turn, interruption)[1] == expected
+
+
+def test_older_words() -> None:
+    flat = {"interrupt_duration_ms": 160.0, "prefix_padding_ms": 100, "silence_duration_ms": 300, "threshold": 0.4}
+    got, _ = turns(flat)
+    assert got == TurnDetection(
+        interrupt_duration_ms=160, prefix_padding_ms=100, silence_duration_ms=300, threshold=0.4
+    )
+    present = {"start_of_speech": {"vad_config": {"prefix_padding_ms": 500}}, "speech_threshold": 0.7}
+    got, _ = turns(flat | {"config": present})
+    assert (got.prefix_padding_ms, got.threshold, got.silence_duration_ms) == (500, 0.7, 300)
+    assert turns({"interrupt_mode": "adaptive"})[0].speaking_interrupt_duration_ms == 320
+
+
+def test_what_only_a_realtime_model_does_is_refused() -> None:
+    for turn in ({"type": "server_vad"}, {"create_response": False}, {"eagerness": "high"}):
+        with pytest.raises(InvalidAgentRequest, match="unless there is mllm"):
+            turns(turn)

@@ -1,0 +1,121 @@
+"""agents/rest/reading.py: fields by their paths, whole numbers, lists of objects, members that nobody knows."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Any
+
+import pytest
+from msgspec import Meta, Struct, field
+
+from lipwire.agents.errors import InvalidAgentRequest
+from lipwire.agents.rest import reading
+from lipwire.agents.rest.wire import check_urls, parse_join
+from lipwire.outward import Outward
+from lipwire.protocol.agent_bodies import Fault, Open
+from support.agent_bodies import V1, V2, changed
+
+Count = Annotated[int, Meta(ge=0, le=9, description="an integer 0..9")]
+
+
+class Item(Struct, kw_only=True):
+    n: Count
+    tags: Annotated[list[Count], Meta(description="a list of integers")] = field(default_factory=list)
+
+
+class More(Open, kw_only=True):
+    n: Count = 0
+
+
+class Body(Struct, kw_only=True):
+    n: Count = 0
+    item: Item | None = None
+    more: More = field(default_factory=More)
+    items: Annotated[list[Item], Meta(max_length=2, description="a list of at most 2 items")] = field(
+        default_factory=list
+    )
+
+
+def read(body: dict[str, Any]) -> tuple[dict[str, Any], list[str], list[str]]:
+    faults: list[Fault] = []
+    unknown: list[str] = []
+    found = reading.leaves(Body, body, faults, unknown=unknown)
+    return found, [str(fault) for fault in faults], unknown
+
+
+def test_whole_numbers() -> None:
+    found, faults, _ = read({"n": 4.0, "items": [{"n": 1.0, "tags": [1.0, 2]}]})
+    assert (found["n"], found["items"], faults) == (4, [{"n": 1, "tags": [1, 2]}], [])
+    assert type(found["n"]) is int and type(found["items"][0]["tags"][0]) is int
+    for wrong in (4.5, float("inf"), "4", True, 10.0):
+        assert read({"n": wrong})[1][0].startswith("n must be an integer 0..9, got ")
+    config = parse_join(changed(V2, "properties.llm.max_history", 400.0), "v2")
+    assert (config.llm.max_history, type(config.llm.max_history)) == (400, int)
+    assert parse_join(changed(V1, "properties.rtc_codec", 8.0), "v1").rtc_codec == 8
+    assert parse_join(changed(V1, "properties.agent_rtc_uid", "77"), "v1").uid == "77"
+
+
+def test_objects_with_members_of_somebody_elses_are_kept() -> None:
+    found, faults, unknown = read({"more": {"n": 1, "x": {"y": 2}, "gone": None}, "z": 3})
+    assert (found["more"], found["more.n"], faults, unknown) == ({"n": 1, "x": {"y": 2}}, 1, [], ["z"])
+
+
+def test_lists_of_objects() -> None:
+    found, faults, unknown = read({"items": [{"n": 1, "x": 1}, {"n": None}]})
+    assert faults == ["items[1].n is required"]
+    assert unknown == ["items[0].x"]
+    assert found["items"][0] == {"n": 1}
+    for wrong in ("x", [5], [{"n": 1}] * 3):
+        assert read({"items": wrong})[1][0].startswith("items must be a list of at most 2 items, got ")
+
+
+def test_members_that_nobody_knows_are_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(reading, "_told", set())
+    body = changed(changed(V2, "properties.llm.temprature", 1), "properties.tts.params.pitch", 2)
+    body = changed(body, "properties.a\nb", 3)
+    with caplog.at_level(logging.WARNING, "lipwire.agents"):
+        parse_join(body, "v2")
+        parse_join(body, "v2")
+        assert [record.message.split()[1] for record in caplog.records] == [
+            "properties.llm.temprature",
+            "properties.a?b",
+        ]
+        with pytest.raises(InvalidAgentRequest):
+            parse_join(changed(body, "properties.other", 1) | {"name": ""}, "v2")
+        many = {f"x{n}": n for n in range(1000)}
+        parse_join({**V2, "properties": V2["properties"] | many}, "v2")
+    assert len(caplog.records) == reading.MAX_TOLD
+
+
+async def test_every_url_is_looked_at() -> None:
+    private = "http://10.0.0.1/x"
+    tool = {"function": {"name": "t"}, "server": {"method": "GET", "url": private}}
+    more = {
+        "llm": {
+            "url": private,
+            "greeting_audio_url": private,
+            "tools": [tool],
+            "mcp_servers": [{"name": "m", "endpoint": private}],
+        },
+        "mllm": {"url": "wss://10.0.0.1/x"},
+        "tts": {"vendor": "generic_http", "url": private},
+        "advanced_features": {"enable_tools": True},
+    }
+    body = {**V2, "properties": V2["properties"] | more}
+    with pytest.raises(InvalidAgentRequest) as caught:
+        await check_urls(body, "v2", Outward())
+    assert {fault.loc.removeprefix("properties.") for fault in caught.value.faults} == {
+        "llm.url",
+        "llm.greeting_audio_url",
+        "llm.tools[0].server.url",
+        "llm.mcp_servers[0].endpoint",
+        "mllm.url",
+        "tts.url",
+    }
+    body["properties"]["mllm"] = {"url": "wss://10.0.0.1/x", "enable": False}
+    with pytest.raises(InvalidAgentRequest) as caught:
+        await check_urls(body, "v2", Outward())
+    assert "properties.mllm.url" not in {fault.loc for fault in caught.value.faults}
+    await check_urls(body, "v2", Outward(["10.0.0.0/8"]))
