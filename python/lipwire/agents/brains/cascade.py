@@ -563,6 +563,10 @@ class CascadeBrain:
     def speak(self, text: str) -> str:
         return self._begin("speak", _given(text), None)
 
+    def remember(self, reply_id: str, text: str) -> None:
+        """See `Remembering`."""
+        self._context.said(reply_id, without_tags(text))
+
     def fill(self, text: str) -> str:
         """See `Filling`."""
         return self._begin("speak", _given(text), None, aside=True)
