@@ -40,6 +40,7 @@ BENCHES = (
     "agents_offline",
     "agents",
     "agents_talk",
+    "agents_join",
     "room",
     "whep",
     "doors",

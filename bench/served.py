@@ -8,7 +8,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -27,9 +27,12 @@ class Server:
     Args:
         log: where its stderr goes; None = into a pipe that nobody reads.
         descriptors: how many files it may have open; None = as many as this process.
+        settings: in its environment, besides this process's.
     """
 
-    def __init__(self, log: Path | None = None, descriptors: int | None = None) -> None:
+    def __init__(
+        self, log: Path | None = None, descriptors: int | None = None, settings: Mapping[str, str] | None = None
+    ) -> None:
         http, ws, viewer = free_ports(3)
         self.port = http
         self.http, self.ws, self.viewer = (
@@ -47,7 +50,7 @@ class Server:
         with contextlib.ExitStack() as stack:
             self.process = subprocess.Popen(
                 command,
-                env={**os.environ, "LIPWIRE_API_KEY": KEY},
+                env={**os.environ, "LIPWIRE_API_KEY": KEY, **(settings or {})},
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE if log is None else stack.enter_context(log.open("wb")),
                 preexec_fn=limit,
@@ -90,9 +93,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(log: Path | None = None, descriptors: int | None = None) -> Iterator[Server]:
+def serving(
+    log: Path | None = None, descriptors: int | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """See `Server`."""
-    server = Server(log, descriptors)
+    server = Server(log, descriptors, settings)
     try:
         yield server
     finally:

@@ -25,6 +25,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "agents/speech/test_offline_stt.py": ("whisper_stt",),
     "agents/speech/test_speech.py": ("sphinx/stt", "stt", "tts", "vendors/openai", "vendors/service"),
     "agents/speech/test_vad.py": ("endpointing",),
+    "agents/speech/vendors/test_choose.py": ("cartesia", "deepgram", "elevenlabs", "microsoft", "minimax"),
     "models/turn/test_smart_turn.py": ("engine",),
     "agents/speech/test_keywords.py": (
         "commands",

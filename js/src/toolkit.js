@@ -85,6 +85,7 @@ export function toolkitEngines(line, { agent } = {}) {
     }
   }
 
+  if ('binaryType' in line) line.binaryType = 'arraybuffer';
   if (isAgora) line.on('stream-message', hearStream);
   else line.addEventListener('message', hear);
 

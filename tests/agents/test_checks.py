@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from lipwire.agents.checks import check_style
-from lipwire.agents.config import Llm, McpServer, Tool
+from lipwire.agents.checks import check_mcp, check_realtime, check_style, check_tools
+from lipwire.agents.config import Llm, Tool
+from lipwire.agents.options import McpServer, Realtime, ToolServer
 from lipwire.errors import InvalidArgument
 
 
@@ -22,3 +25,53 @@ def test_what_a_style_cannot_do_is_refused_in_words() -> None:
     ):
         with pytest.raises(InvalidArgument, match=message):
             check_style(bad, tools)
+
+
+@pytest.mark.parametrize(
+    ("server", "message"),
+    [
+        ({"url": "https://{{args.x}}/"}, "llm.tools: f: server has .* where its host is"),
+        ({"headers": {"X": "a {{tool_call_id}}"}}, "llm.tools: f: server X: has .* beside other text"),
+        ({"headers": {"Content-Length": "3"}}, "Content-Length, which is not to be said"),
+        ({"headers": {"Content-Type": "text/xml"}}, "Content-Type, which is not to be said"),
+        ({"method": "GET", "body": {}}, "server.body: a GET has none"),
+        ({"body": {"a": "{{args.y}}"}}, "server.body a: has .*no argument"),
+    ],
+)
+def test_a_tool_whose_server_cannot_be_called_is_refused(server: dict[str, Any], message: str) -> None:
+    parameters = {"type": "object", "properties": {"x": {"type": "string"}}}
+    good: dict[str, Any] = {
+        "url": "https://a.example/{{args.x}}",
+        "headers": {"content-type": "application/json; charset=utf-8"},
+    }
+    check_tools([Tool(name="f", parameters=parameters, server=ToolServer(**good)), Tool(name="g")], {})
+    with pytest.raises(InvalidArgument, match=message):
+        check_tools(
+            [Tool(name="f", parameters=parameters, server=ToolServer(**{"url": "https://a.example", **server}))], {}
+        )
+
+
+def test_mcp_servers() -> None:
+    headers = {"Authorization": "Bearer x", "Content-Type": "application/json"}
+    check_mcp([McpServer(name="a", endpoint="x", headers=headers), McpServer(name="b", endpoint="x")])
+    with pytest.raises(InvalidArgument, match=r"llm\.mcp_servers: two have the name 'a'"):
+        check_mcp([McpServer(name="a", endpoint="x"), McpServer(name="a", endpoint="y")])
+    with pytest.raises(InvalidArgument, match=r"llm\.mcp_servers: a: headers has Host"):
+        check_mcp([McpServer(name="a", endpoint="x", headers={"Host": "y"})])
+
+
+@pytest.mark.parametrize(
+    ("theirs", "message"),
+    [
+        ({"params": {"temperature": 0.5}}, "mllm.params.temperature: OpenAI Realtime has none"),
+        ({"params": {"tools": []}}, "mllm.params.tools: functions are mllm.tools"),
+        ({"params": {"output_audio_format": "g711_ulaw"}}, "mllm.params.output_audio_format: the sound is PCM"),
+        ({"turn_detection": {"type": "none"}}, "must be server_vad or semantic_vad, got 'none'"),
+    ],
+)
+def test_what_a_realtime_model_cannot_do_is_refused(theirs: dict[str, Any], message: str) -> None:
+    check_realtime(Realtime())
+    params = {"input_audio_format": "pcm16", "temperature": 0.5}
+    check_realtime(Realtime(url="wss://own.example/", params=params, turn_detection={"type": "semantic_vad"}))
+    with pytest.raises(InvalidArgument, match=message):
+        check_realtime(Realtime(**theirs))

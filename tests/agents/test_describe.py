@@ -60,9 +60,6 @@ def test_a_prompt_can_be_taken_away() -> None:
         {"role": "developer", "content": "c"},
     ]
     assert system_messages(messages) == {"llm.system_messages": messages, "instructions": "a\n\nc"}
-    gemini = [{"role": "user", "parts": [{"text": "a"}, {"text": "b"}]}, {"role": "model", "parts": [{"text": "c"}]}]
-    expected = [{"role": "system", "content": "a\nb"}, {"role": "assistant", "content": "c"}]
-    assert system_messages(gemini) == {"llm.system_messages": expected, "instructions": "a\nb"}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from lipwire.agents.brains.base import Services
 from lipwire.agents.brains.guide import GREETING, OTHER_LANGUAGES
 from lipwire.agents.config import AgentConfig, Llm, Tool
 from lipwire.agents.errors import AgentStartFailed, InvalidAgentRequest
-from lipwire.agents.options import Realtime
+from lipwire.agents.options import McpServer, Realtime, ToolServer
 from lipwire.agents.rest.wire import parse_update
 from lipwire.agents.speech import offline_stt
 from lipwire.app import agent_setup as setup
@@ -65,6 +65,28 @@ def test_prepare() -> None:
     forced = agent()
     AgentSetup(Config(agent_brain="echo")).prepare(forced)
     assert forced.brain == "echo"
+
+
+def test_a_realtime_model_of_a_clients_needs_none_of_the_servers() -> None:
+    made = AgentSetup(Config())
+    theirs = agent(brain="realtime", realtime=Realtime(url="wss://rt.example/", api_key="k"))
+    made.prepare(theirs)
+    assert made.brain(theirs) is not None
+    with pytest.raises(AgentStartFailed, match="the brain realtime needs OPENAI_API_KEY"):
+        made.brain(agent(brain="realtime", realtime=Realtime()))
+    theirs.realtime = Realtime(turn_detection={"type": "agora_vad"})
+    with pytest.raises(InvalidArgument, match=r"mllm\.turn_detection: must be"):
+        made.prepare(theirs)
+
+
+def test_servers_of_functions_are_checked_at_the_door() -> None:
+    made = AgentSetup(Config(openai_api_key="k"))
+    bad = agent(tools=[Tool(name="f", server=ToolServer(url="https://a.example/{{args.x}}"))])
+    with pytest.raises(InvalidArgument, match=r"llm\.tools: f: server has .*no argument of that name"):
+        made.prepare(bad)
+    twice = agent(llm=Llm(mcp_servers=[McpServer(name="a", endpoint="https://a.example")] * 2))
+    with pytest.raises(InvalidArgument, match=r"llm\.mcp_servers: two have the name"):
+        made.prepare(twice)
 
 
 def test_what_hears_an_agents_users_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,6 +288,13 @@ def test_a_voice_of_a_request_is_no_path() -> None:
         AgentSetup(Config()).prepare(AgentConfig(name="a", channel="c", voice="piper:/etc/a.onnx"))
     with pytest.raises(InvalidAgentRequest, match=r"voice_name must be .*, and no path"):
         parse_update({"properties": {"tts": {"params": {"voice_name": "piper:/etc/a.onnx"}}}}, "v2")
+
+
+def test_what_a_brain_cannot_do_is_refused() -> None:
+    made = AgentSetup(Config(openai_api_key="ours"))
+    made.prepare(agent(skip_patterns=[3]))
+    with pytest.raises(InvalidArgument, match="skip_patterns"):
+        made.prepare(agent(skip_patterns=[3], brain="realtime"))
 
 
 def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:

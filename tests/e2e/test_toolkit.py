@@ -6,12 +6,15 @@ import base64
 import io
 import json
 import re
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from PIL import Image
 
-from lipwire.agents.config import AgentConfig, Llm
+from lipwire.agents.config import AgentConfig, Llm, TurnDetection
+from lipwire.agents.manager import AgentRecord
 from lipwire.app.config import Config
 from lipwire.app.service import Service
 from support.agora_toolkit import NAME, VERSION
@@ -85,83 +88,107 @@ class Anna:
         return (await self.told(name))[-1]
 
 
-async def test_the_toolkit_talks_with_an_agent_in_a_room(chromium: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What an application is, as a bundler makes it."""
     more = f"export {{ AgoraVoiceAIEvents }} from '{NAME}';\n"
-    script = bundle(tmp_path, (f"{NAME}@{VERSION}", f"file:{ROOT / 'js'}"), more + documented())
+    packages = f"{NAME}@{VERSION}", f"file:{ROOT / 'js'}"
+    return bundle(tmp_path_factory.mktemp("application"), packages, more + documented())
+
+
+@asynccontextmanager
+async def talking(chromium: str, script: str, chat: FakeChat, **agent: Any) -> AsyncIterator[tuple[Anna, AgentRecord]]:
+    """A page with the application, and an agent, in one room."""
+    config = Config(
+        http_port=0, ws_port=0, viewer_port=0, host="127.0.0.1", ice_host="127.0.0.1", api_key="key",
+        agent_brain="cascade", llm_url=chat.url, end_of_turn="silence",
+    )  # fmt: skip
+    async with Service(config) as service, browser(chromium) as launched:
+        service.agents.start_timeout = 120.0  # a busy machine is slow to load models, and that is all
+        record = await service.agents.start(AgentConfig(name="a", channel="lobby", uid="9000", **agent))
+        page = await launched.new_page()
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        await page.goto(f"{service.viewer_url}schema/openapi.json")
+        await page.evaluate(script)
+        token = service.provider.authority.issue("room", "lobby", "member", ttl=600, owner="operator")
+        await page.evaluate(JOIN, [service.viewer_url, "lobby", token])
+        yield Anna(page), record
+        assert complaints == []
+        await page.evaluate("connection.close()")
+        await page.close()
+
+
+async def test_the_toolkit_talks_with_an_agent_in_a_room(chromium: str, script: str) -> None:
     answers = ["The answer is forty-two.", LONG, "It is a green field."]
-    async with FakeChat(answers, first_token=0.05) as chat:
-        config = Config(
-            http_port=0, ws_port=0, viewer_port=0, host="127.0.0.1", ice_host="127.0.0.1", api_key="key",
-            agent_brain="cascade", llm_url=chat.url, end_of_turn="silence",
-        )  # fmt: skip
-        async with Service(config) as service, browser(chromium) as launched:
-            llm = Llm(greeting_message=GREETING, input_modalities=["text", "image"])
-            record = await service.agents.start(AgentConfig(name="a", channel="lobby", uid="9000", llm=llm))
-            page = await launched.new_page()
-            complaints: list[str] = []
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            await page.goto(f"{service.viewer_url}schema/openapi.json")
-            await page.evaluate(script)
-            token = service.provider.authority.issue("room", "lobby", "member", ttl=600, owner="operator")
-            await page.evaluate(JOIN, [service.viewer_url, "lobby", token])
-            anna = Anna(page)
+    llm = Llm(greeting_message=GREETING, input_modalities=["text", "image"])
+    async with FakeChat(answers, first_token=0.05) as chat, talking(chromium, script, chat, llm=llm) as (anna, record):
+        await anna.shows("9000", GREETING)
+        await anna.becomes("listening")
+        assert {"speaking", "listening"} <= set(await anna.states())
+        assert ["9000", True] in await anna.told("agent-speaking-changed")
 
-            await anna.shows("9000", GREETING)
-            await anna.becomes("listening")
-            assert {"speaking", "listening"} <= set(await anna.states())
-            assert ["9000", True] in await anna.told("agent-speaking-changed")
+        await anna.page.evaluate(
+            "ai.sendText('9000', { messageType: 'text', text: 'What is the answer, bitte schön?' })"
+        )
+        await anna.shows("0", "What is the answer, bitte schön?")
+        await anna.shows("9000", answers[0])
+        uid, turn = await anna.hears_of("agent-turn-finished")
+        assert (uid, turn["agentId"]) == ("9000", record.id) and turn["e2eLatencyMs"] > 0
+        assert turn["segmentedLatency"]["ttsTtfbMs"] >= 0
+        kinds = {(metric["type"], metric["name"]) for _, metric in await anna.told("agent-metrics")}
+        assert kinds == {("llm", "ttft"), ("tts", "ttfb")}
 
-            await page.evaluate(
-                "ai.sendText('9000', { messageType: 'text', text: 'What is the answer, bitte schön?' })"
-            )
-            await anna.shows("0", "What is the answer, bitte schön?")
-            await anna.shows("9000", answers[0])
-            uid, turn = await anna.hears_of("agent-turn-finished")
-            assert (uid, turn["agentId"]) == ("9000", record.id) and turn["e2eLatencyMs"] > 0
-            assert turn["segmentedLatency"]["ttsTtfbMs"] >= 0
-            kinds = {(metric["type"], metric["name"]) for _, metric in await anna.told("agent-metrics")}
-            assert kinds == {("llm", "ttft"), ("tts", "ttfb")}
+        await anna.page.evaluate("ai.chat('9000', { messageType: 'text', text: 'Tell me of plums.' })")
+        await anna.becomes("speaking")
+        # Of what is never spoken nothing is shown, so the interruption is to come when something is.
 
-            await page.evaluate("ai.chat('9000', { messageType: 'text', text: 'Tell me of plums.' })")
-            await anna.becomes("speaking")
-            # Of what is never spoken nothing is shown, so the interruption is to come when something is.
+        async def begun() -> bool:
+            return (await anna.lines())[-1][1].startswith("Plums")
 
-            async def begun() -> bool:
-                return (await anna.lines())[-1][1].startswith("Plums")
+        await eventually(begun)
+        await anna.page.evaluate("ai.interrupt('9000')")
+        uid, cut = await anna.hears_of("agent-interrupted")
+        await anna.becomes("listening")
+        assert uid == "9000" and cut["turnID"] == 3
+        assert 0 < len((await anna.lines())[-1][1]) < len(LONG)
 
-            await eventually(begun)
-            await page.evaluate("ai.interrupt('9000')")
-            uid, cut = await anna.hears_of("agent-interrupted")
-            await anna.becomes("listening")
-            assert uid == "9000" and cut["turnID"] == 3
-            assert 0 < len((await anna.lines())[-1][1]) < len(LONG)
+        picture = io.BytesIO()
+        Image.effect_noise((400, 300), 90).convert("RGB").save(picture, "PNG")
+        data = base64.b64encode(picture.getvalue()).decode()
+        assert len(data) > 64 * 1024  # more than one message holds
+        send = "async (base64) => { await ai.sendImage('9000', { messageType: 'image', uuid: 'p1', base64 }); }"
+        await anna.page.evaluate(send, data)
+        _, receipt = await anna.hears_of("message-receipt-updated")
+        assert receipt["messageType"] == "image" and json.loads(receipt["message"])["width"] == 400
+        await anna.page.evaluate("ai.sendText('9000', { messageType: 'text', text: 'What is that?' })")
+        await anna.shows("9000", answers[2])
+        seen = chat.requests[-1]["messages"][-1]["content"][1]["image_url"]["url"]
+        assert Image.open(io.BytesIO(base64.b64decode(seen.partition(",")[2]))).size == (400, 300)
+        inner = "ai.sendImage('9000', { messageType: 'image', uuid: 'p2', url: 'http://10.0.0.1/a.png' })"
+        await anna.page.evaluate(inner)
+        _, refusal = await anna.hears_of("message-error")
+        assert refusal["type"] == "image" and "no public address" in json.loads(refusal["message"])["error"]["message"]
 
-            picture = io.BytesIO()
-            Image.effect_noise((400, 300), 90).convert("RGB").save(picture, "PNG")
-            data = base64.b64encode(picture.getvalue()).decode()
-            assert len(data) > 64 * 1024  # more than one message holds
-            send = "async (base64) => { await ai.sendImage('9000', { messageType: 'image', uuid: 'p1', base64 }); }"
-            await page.evaluate(send, data)
-            _, receipt = await anna.hears_of("message-receipt-updated")
-            assert receipt["messageType"] == "image" and json.loads(receipt["message"])["width"] == 400
-            await page.evaluate("ai.sendText('9000', { messageType: 'text', text: 'What is that?' })")
-            await anna.shows("9000", answers[2])
-            seen = chat.requests[-1]["messages"][-1]["content"][1]["image_url"]["url"]
-            assert Image.open(io.BytesIO(base64.b64decode(seen.partition(",")[2]))).size == (400, 300)
-            inner = "ai.sendImage('9000', { messageType: 'image', uuid: 'p2', url: 'http://10.0.0.1/a.png' })"
-            await page.evaluate(inner)
-            _, refusal = await anna.hears_of("message-error")
-            assert (
-                refusal["type"] == "image" and "no public address" in json.loads(refusal["message"])["error"]["message"]
-            )
+        request = await anna.page.evaluate("ai.manualSOS('9000')")
+        _, result = await anna.hears_of("user-manual-sos")
+        assert result["payload"]["requestId"] == request and not result["payload"]["success"]
+        assert "is not manual" in result["payload"]["errorMessage"]
 
-            request = await page.evaluate("ai.manualSOS('9000')")
-            _, result = await anna.hears_of("user-manual-sos")
-            assert result["payload"]["requestId"] == request and not result["payload"]["success"]
-            assert "is not manual" in result["payload"]["errorMessage"]
+        await record.agent.stop()  # type: ignore[union-attr]
+        await anna.becomes("idle")
 
-            await record.agent.stop()  # type: ignore[union-attr]
-            await anna.becomes("idle")
-            assert complaints == []
-            await page.evaluate("connection.close()")
-            await page.close()
+
+async def test_the_toolkit_marks_speech(chromium: str, script: str) -> None:
+    by_hand = TurnDetection(start_of_speech="manual", end_of_speech="manual")
+    async with FakeChat() as chat, talking(chromium, script, chat, turn_detection=by_hand) as (anna, _):
+        await anna.becomes("listening")
+        for call, event in (("manualSOS", "user-manual-sos"), ("manualEOS", "user-manual-eos")):
+            request = await anna.page.evaluate(f"ai.{call}('9000')")
+            uid, result = await anna.hears_of(event)
+            assert (uid, result["eventId"]) == ("9000", request)
+            assert result["payload"] == {"success": True, "requestId": request, "turnId": 1, "errorMessage": None}
+        await anna.page.evaluate("ai.manualEOS('9000', 'again')")
+        _, result = await anna.hears_of("user-manual-eos", 2)
+        assert result["payload"]["requestId"] == "again" and result["payload"]["turnId"] is None
+        assert "no speech has begun" in result["payload"]["errorMessage"]

@@ -545,6 +545,10 @@ async def test_the_api_is_described(site: Site) -> None:
         "description": "an integer 0..1024",
         "default": 10,
     }
+    update = paths["/api/conversational-ai-agent/v2/projects/{appid}/agents/{agent_id}/update"]["post"]
+    changes = update["requestBody"]["content"]["application/json"]["schema"]["properties"]["properties"]
+    assert {"token", "llm", "turn_detection"} <= set(changes["properties"]) and "channel" not in changes["properties"]
+    assert "max_history" not in changes["properties"]["llm"]["properties"] and "required" not in changes
     assert join["security"] == [{"Basic": []}, {"AgoraToken": []}]
     assert {"200", "400", "403", "409", "422", "503", "504"} <= set(join["responses"])
     assert "/api/conversational-ai-agent/v2/projects/{appid}/agents/{agent_id}/speak" in paths

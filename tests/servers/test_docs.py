@@ -25,7 +25,8 @@ from schemathesis.specs.openapi.checks import (
 
 from lipwire.app.config import Config
 from lipwire.app.service import Service
-from support.agent_site import basic
+from support.agent_bodies import V2, changed
+from support.agent_site import C2, basic
 from support.provider_stage import start_body
 
 
@@ -118,17 +119,42 @@ async def test_the_codes_are_those_of_the_operation_each_once(site: Site, side: 
                 }, path
 
 
-def storm(url: str, raw: dict[str, Any], session_id: str, key: str) -> dict[int, int]:
-    """Requests that the description allows, and such as it does not, to every operation; how many had which status."""
+class Running:
+    """An agent that is there, whatever has become of the ones before."""
+
+    def __init__(self, url: str, headers: dict[str, str]) -> None:
+        self.url, self.headers = f"{url}{C2}", headers
+        self.agent_id, self.count = "", 0
+
+    def __call__(self) -> str:
+        with httpx.Client(base_url=self.url, headers=self.headers, trust_env=False, timeout=30) as client:
+            if not self.agent_id or client.get(f"/agents/{self.agent_id}").json()["status"] != "RUNNING":
+                self.count += 1
+                body = changed(changed(V2, "name", f"there {self.count}"), "properties.channel", f"there {self.count}")
+                reply = client.post("/join", json=changed(body, "properties.idle_timeout", 0))
+                self.agent_id = reply.json()["agent_id"]
+                client.post(f"/agents/{self.agent_id}/think", json={"text": "Hello."})
+        return self.agent_id
+
+
+def storm(url: str, raw: dict[str, Any], session_id: str, key: str) -> tuple[dict[int, int], set[str]]:
+    """Requests that the description allows, and such as it does not, to every operation; how many had which status, and
+    which operations had a 200."""
     schema = schemathesis.openapi.from_dict(raw)
     seen: dict[int, int] = {}
+    went: set[str] = set()
     headers = {"x-api-key": key} | basic(key)
+    running = Running(url, headers)
 
     def judge(case: Any) -> None:
         if "session_id" in case.path_parameters and len(str(case.path_parameters["session_id"])) % 2:
             case.path_parameters["session_id"] = session_id  # one that is there
+        if "agent_id" in case.path_parameters and len(str(case.path_parameters["agent_id"])) % 3:
+            case.path_parameters["agent_id"] = running()
         response = case.call(base_url=url, headers=headers, timeout=30)
         seen[response.status_code] = seen.get(response.status_code, 0) + 1
+        if response.status_code == 200:
+            went.add(case.operation.label)
         case.validate_response(response, checks=CHECKS)
 
     for result in schema.get_all_operations():
@@ -138,7 +164,7 @@ def storm(url: str, raw: dict[str, Any], session_id: str, key: str) -> dict[int,
             run = seed(15)(LIMITS(given(case=cases)(lambda case: judge(case))))
             with contextlib.suppress(Unsatisfiable):  # an operation that nothing can be wrong about
                 run()
-    return seen
+    return seen, went
 
 
 @pytest.mark.slow
@@ -148,8 +174,11 @@ async def test_nothing_is_answered_that_was_not_declared(
 ) -> None:
     url = urls(site.service)[side]
     raw = await schema_of(url)
-    seen = await asyncio.to_thread(storm, url, raw, site.session_id, site.service.api_key)
+    seen, went = await asyncio.to_thread(storm, url, raw, site.session_id, site.service.api_key)
     assert sum(seen.values()) > 100, seen
     assert seen.get(500, 0) == 0
     assert {200, 400} <= set(seen), seen
+    if side == "http":
+        asked = {label.rpartition("/")[2] for label in went if "/v2/projects/{appid}/" in label}
+        assert asked >= {"agents", "{agent_id}", "history", "turns", "speak", "think", "interrupt", "update", "leave"}
     assert [record.getMessage() for record in caplog.records if record.exc_info] == []

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 from ..errors import InvalidArgument
 from .config import Llm, Tool
+from .headers import check_headers, is_openai
+from .options import McpServer, Realtime
+from .templates import check_body, check_headers_of, check_url
 
 
 def check_style(llm: Llm, tools: Sequence[Tool] = ()) -> None:
@@ -22,3 +26,65 @@ def check_style(llm: Llm, tools: Sequence[Tool] = ()) -> None:
     if llm.style == "dify" and (tools or llm.mcp_servers):
         name = "llm.tools" if tools else "llm.mcp_servers"
         raise InvalidArgument(f"{name}: an app of Dify's has its tools there, and takes none of a request's")
+
+
+def check_tools(tools: Sequence[Tool], variables: Mapping[str, str]) -> None:
+    """Whether the servers of tools can be called. `variables`: for their places. Raises InvalidArgument: one cannot."""
+    for tool in tools:
+        if tool.server is None:
+            continue
+        args, where, server = (
+            tool.parameters.get("properties") or {},
+            f"llm.tools: {tool.name:.64}: server",
+            tool.server,
+        )
+        # Ours says what the body is.
+        headers = {name: value for name, value in server.headers.items() if not _says_json(name, value)}
+        try:
+            check_url(server.url, args, variables)
+            check_headers(headers)
+            check_headers_of(headers, variables)
+        except InvalidArgument as exc:
+            raise InvalidArgument(f"{where} {exc}") from None
+        if server.method == "GET" and server.body is not None:
+            raise InvalidArgument(f"{where}.body: a GET has none; put the values into the url, or use POST")
+        try:
+            check_body(server.body, args, variables)
+        except InvalidArgument as exc:
+            raise InvalidArgument(f"{where}.body {exc}") from None
+
+
+def _says_json(name: str, value: str) -> bool:
+    """Whether a header says what the body is in any case."""
+    return name.lower() == "content-type" and re.match(r"application/json\b", value.strip().lower()) is not None
+
+
+def check_mcp(servers: Sequence[McpServer]) -> None:
+    """Whether MCP servers can be asked. Raises InvalidArgument: one cannot."""
+    names = [server.name for server in servers]
+    for server in servers:
+        if names.count(server.name) > 1:
+            raise InvalidArgument(f"llm.mcp_servers: two have the name {server.name!r:.60}")
+        try:
+            check_headers({name: value for name, value in server.headers.items() if not _says_json(name, value)})
+        except InvalidArgument as exc:
+            raise InvalidArgument(f"llm.mcp_servers: {server.name:.48}: headers {exc}") from None
+
+
+def check_realtime(realtime: Realtime) -> None:
+    """Whether a realtime model of a client's can be asked for all of it. Raises InvalidArgument: it cannot."""
+    params = realtime.params
+    for name, why in (
+        ("tools", "functions are mllm.tools"),
+        ("input_audio_format", "the sound is PCM at 24 kHz both ways; leave it out"),
+        ("output_audio_format", "the sound is PCM at 24 kHz both ways; leave it out"),
+        ("temperature", "OpenAI Realtime has none any more; leave it out"),
+    ):
+        ours = params.get(name) == "pcm16" or (
+            name == "temperature" and not is_openai(realtime.url or "wss://api.openai.com")
+        )
+        if params.get(name) is not None and not ours:
+            raise InvalidArgument(f"mllm.params.{name}: {why}")
+    kind = realtime.turn_detection.get("type", "server_vad")
+    if kind not in ("server_vad", "semantic_vad"):
+        raise InvalidArgument(f"mllm.turn_detection: must be server_vad or semantic_vad, got {kind!r:.60}")

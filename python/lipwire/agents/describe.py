@@ -41,23 +41,12 @@ def prompt(text: str) -> Changes:
 
 def system_messages(messages: list[dict[str, Any]]) -> Changes:
     """What chat messages at the head of every request change: they also are the instructions of a realtime service.
-    Those in Gemini's form (`{role, parts: [{text}]}`) are put into that of chat completions. Raises ValueError: one is
-    no message."""
-    messages = [_of_gemini(message) if "parts" in message else message for message in messages]
+    Raises ValueError: one is no message."""
     for message in messages:
         if not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str | list):
             raise ValueError(f"no message: {message!r:.80}")
     texts = [m["content"] for m in messages if m["role"] in ("system", "developer") and isinstance(m["content"], str)]
     return {"llm.system_messages": messages, "instructions": "\n\n".join(texts) or None}
-
-
-def _of_gemini(message: dict[str, Any]) -> dict[str, Any]:
-    """Gemini has no system messages: the operator's words go as a user's."""
-    parts = message["parts"] if isinstance(message["parts"], list) else [message["parts"]]
-    if not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts):
-        raise ValueError(f"no message: {message!r:.80}")
-    role = "assistant" if message.get("role") == "model" else "system"
-    return {"role": role, "content": "\n".join(part["text"] for part in parts)}
 
 
 _LOCALE = re.compile(r"[a-z]{2,3}-[a-z]{2,4}([-+]|$)|[a-z]{2,3}\+|\+", re.IGNORECASE)

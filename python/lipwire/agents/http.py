@@ -23,6 +23,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 from websockets.uri import parse_uri
 
 from ..errors import BadData, BadState, LipwireError
@@ -332,6 +333,44 @@ class _Connect(connect):
         raise failure or OSError(errno.EHOSTUNREACH, "no address")
 
 
+HANDSHAKE = 10.0
+"""Seconds until a WebSocket stands."""
+MAX_MESSAGE = 16 << 20
+"""Bytes of one message."""
+
+
+async def opened(
+    what: str, url: str, headers: Mapping[str, str], outward: Outward | None = None, *secrets: str | None
+) -> ClientConnection:
+    """A WebSocket to a service.
+
+    Args:
+        what: it is, for people.
+        outward: as `websocket` has it. secrets: as `log_details` has them.
+
+    Raises:
+        ServiceError: there is none; `status` is that of a refusal, `passing` and `wait` are as `refusal` has them.
+    """
+    where = f"{what} at {site(url)}"
+    try:
+        return await websocket(
+            url, outward, additional_headers=headers, max_size=MAX_MESSAGE, open_timeout=HANDSHAKE, close_timeout=1.0
+        )
+    except InvalidStatus as exc:
+        log_details(what, f"{exc.response.status_code} {said(bytes(exc.response.body or b''))}", url, *secrets)
+        refused = answered(what, url, exc.response.status_code)
+        refused.wait = retry_after(exc.response.headers, time.time())
+        raise refused from exc
+    except OutwardRefused as exc:
+        elsewhere = "" if outward is not None else " sent the connection elsewhere, and that"
+        raise ServiceError(f"{where}{elsewhere} {exc}") from exc
+    except (OSError, TimeoutError, WebSocketException, ValueError) as exc:
+        log_details(what, f"{type(exc).__name__}: {exc}", url, *secrets)
+        failed = ServiceError(f"cannot connect to {where}: {reason(exc)}")
+        failed.passing = not isinstance(exc, ValueError | InvalidURI)
+        raise failed from exc
+
+
 @cache
 def _silent() -> logging.Logger:
     silent = logging.getLogger("lipwire.agents.transport")
@@ -387,10 +426,16 @@ async def refusal(what: str, url: str, reply: httpx.Response, *secrets: str | No
             break
     log_details(what, f"{reply.status_code} {said(body)}", url, *secrets)
     hint = ", and redirects to another place are not followed" if reply.status_code // 100 == 3 else ""
-    error = ServiceError(f"{what} at {site(url)} answered {reply.status_code}{hint}")
-    error.status, error.said = reply.status_code, body[:MOST_SAID].decode("utf-8", "replace")
-    error.passing = reply.status_code in PASSING
+    error = answered(what, url, reply.status_code, hint)
+    error.said = body[:MOST_SAID].decode("utf-8", "replace")
     error.wait = retry_after(reply.headers, time.time())
+    return error
+
+
+def answered(what: str, url: str, status: int, hint: str = "") -> ServiceError:
+    """The error that an HTTP status is, wherever it stands."""
+    error = ServiceError(f"{what} at {site(url)} answered {status}{hint}")
+    error.status, error.passing = status, status in PASSING
     return error
 
 

@@ -3,64 +3,48 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 
-from ..outward import OutwardRefused, site
-from .http import PASSING, ServiceError, log_details, reason, retry_after, said, websocket
+from ..outward import Outward
+from .http import log_details, opened
 
+WHAT = "OpenAI Realtime"
 URL = "wss://api.openai.com/v1/realtime"
 RATE = 24_000
 """Hz of its sound, both ways."""
-CONNECT = 10.0
-MAX_MESSAGE = 16 << 20
 WORD = r"[A-Za-z0-9_.-]{1,64}"
 """What a code or a reason looks like that may be told."""
 
 
 def with_model(url: str, model: str) -> str:
-    """The URL of a session with a model."""
+    """The URL of a session with a model, which it may name already (Azure's: its deployment)."""
+    if parse_qs(urlsplit(url).query).keys() & {"model", "deployment"}:
+        return url
     return f"{url}{'&' if '?' in url else '?'}model={quote(model)}"
 
 
-async def connect(url: str, headers: Mapping[str, str], key: str | None) -> ClientConnection:
+async def connect(
+    url: str, headers: Mapping[str, str], key: str | None, outward: Outward | None = None
+) -> ClientConnection:
     """A connection.
 
     Args:
-        url: with the model. key: a secret among the headers, which is kept out of the log.
+        url: with the model. key: a secret among the headers, which is kept out of the log. outward: where it may lead;
+            None = it is the operator's own.
 
     Raises:
         ServiceError: there is none; `status` is that of a refusal, `passing` and `wait` are as `http.refusal` has them.
     """
-    where = f"OpenAI Realtime at {site(url)}"
-    try:
-        return await websocket(
-            url, additional_headers=headers, max_size=MAX_MESSAGE, open_timeout=CONNECT, close_timeout=1.0
-        )
-    except InvalidStatus as exc:
-        details(f"{exc.response.status_code} {said(bytes(exc.response.body or b''))}", url, key)
-        refused = ServiceError(f"{where} answered {exc.response.status_code}")
-        refused.status = exc.response.status_code
-        refused.passing = refused.status in PASSING
-        refused.wait = retry_after(exc.response.headers, time.time())
-        raise refused from exc
-    except OutwardRefused as exc:
-        raise ServiceError(f"{where} sent the connection elsewhere, and that {exc}") from exc
-    except (OSError, TimeoutError, WebSocketException, ValueError) as exc:
-        details(f"{type(exc).__name__}: {exc}", url, key)
-        failed = ServiceError(f"cannot connect to {where}: {reason(exc)}")
-        failed.passing = not isinstance(exc, ValueError | InvalidURI)
-        raise failed from exc
+    return await opened(WHAT, url, headers, outward, key)
 
 
 def details(text: str, url: str, key: str | None) -> None:
     """Logs what only the operator may read."""
-    log_details("OpenAI Realtime", text, url, key)
+    log_details(WHAT, text, url, key)
 
 
 def word(error: dict[str, Any]) -> str:

@@ -17,8 +17,10 @@ from .turn_taking import check_turn_taking
 __all__ = ["apply", "check"]
 
 CHANGEABLE = frozenset({"token", "language", "voice", "instructions", "tools", "idle_timeout", "feelings"})
-SECTIONS = frozenset({"llm", "turn_detection"})
-FIXED = frozenset({"llm.server_key", "llm.style", "llm.custom", "llm.mcp_servers", "llm.template_variables"})
+SECTIONS = frozenset({"llm", "turn_detection", "realtime"})
+FIXED = frozenset({"llm.server_key", "llm.style", "llm.custom", "llm.mcp_servers", "llm.template_variables"}) | {
+    f"realtime.{name}" for name in ("url", "api_key", "model", "messages")
+}
 RANGES: dict[str, tuple[float, float]] = {
     "turn_detection.threshold": (0.0, 1.0),
     "turn_detection.interrupt_threshold": (0.0, 1.0),

@@ -18,8 +18,9 @@ SERVICE_VOICE = "en-US-AndrewMultilingualNeural"
 
 
 def settle_voice(config: AgentConfig, services: Services) -> None:
-    """Gives an agent that names no voice that of its face, by the name that who speaks for it knows it by."""
-    if config.voice:
+    """Gives an agent that names no voice that of its face, by the name that who speaks for it knows it by. Of a vendor
+    that the client brings along, its params name the voice."""
+    if config.voice or config.tts is not None:
         return
     voice = _of_face(config)
     url = services.tts_url or ""

@@ -12,11 +12,13 @@ from ..agents.agent import Agent
 from ..agents.brains import make_brain
 from ..agents.brains.base import Brain, Services
 from ..agents.brains.guide import greeting_in
-from ..agents.checks import check_style
+from ..agents.checks import check_mcp, check_realtime, check_style, check_tools
 from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
+from ..agents.filler import check_filler
 from ..agents.openai_models import REALTIME, SPEECH, TRANSCRIPTION
+from ..agents.skip_patterns import check_skip_patterns
 from ..agents.speech.offline_stt import told as ears_told
 from ..agents.speech.offline_stt import what_hears
 from ..agents.turn_taking import check_turn_taking
@@ -149,9 +151,8 @@ class AgentSetup:
 
         Raises:
             InvalidArgument: an unknown avatar, a voice by a path, a channel of Agora's where the server is not set up
-            for them, motion where none is sent, headers for a service that it does not ask, turns that its brain does
-            not know, no LLM where it has none itself, what its chat service's style has not, or a realtime model where
-            it has another brain for every agent.
+            for them, or anything else that this server has not, that its brain cannot do, or that cannot be called; it
+            says which, and what to do.
         """
         c = self.config
         if agent.transport == "agora" and not self.in_agora:
@@ -191,15 +192,22 @@ class AgentSetup:
             agent.llm.style, agent.llm.custom = "openai", False  # which the server's own is
         if agent.brain == "cascade":
             check_style(agent.llm, agent.tools)
+        check_tools(agent.tools, agent.llm.template_variables)
+        check_mcp(agent.llm.mcp_servers)
+        if agent.realtime is not None:
+            check_realtime(agent.realtime)
+        check_skip_patterns(agent)
+        check_filler(agent)
         if agent.brain == "guide" and agent.llm.greeting_message is None:
             agent.llm.greeting_message = greeting_in(agent.language)
         services = self.services(agent)
         for name, headers, setting, url in (
-            ("asr.headers", agent.stt_headers, "stt_url", services.stt_url),
-            ("tts.headers", agent.tts_headers, "tts_url", services.tts_url),
+            ("asr.headers", agent.stt_headers, "stt_url", agent.asr or services.stt_url),
+            ("tts.headers", agent.tts_headers, "tts_url", agent.tts or services.tts_url),
         ):
             if headers and (url is None or agent.brain not in ("cascade", "guide")):
                 raise InvalidArgument(f"{name}: this agent asks no such service (brain {agent.brain}, {setting} {url})")
+        _check_vendors(agent)
 
     def _check_own_llm(self, agent: AgentConfig) -> None:
         """Whether the server's own LLM, which was not named, can be asked."""
@@ -277,7 +285,8 @@ class AgentSetup:
 
     def brain(self, agent: AgentConfig) -> Brain:
         """The brain that it thinks with. Raises AgentStartFailed or another LipwireError where that cannot be had."""
-        if agent.brain == "realtime" and (missing := self.missing()["realtime"]):
+        theirs = agent.realtime is not None and bool(agent.realtime.url or agent.realtime.api_key)
+        if agent.brain == "realtime" and not theirs and (missing := self.missing()["realtime"]):
             raise AgentStartFailed(f"the brain realtime needs {', '.join(missing)}, which this server has not")
         return make_brain(agent, self.services(agent))
 
@@ -312,6 +321,8 @@ class AgentSetup:
         if agent.brain not in ("cascade", "guide"):
             return None
         services = self.services(agent)
+        if agent.asr is not None:
+            return agent.asr.name
         return site(services.stt_url) if services.stt_url else ears_told(agent.language, services.hearing_model)
 
     def speech_url(self, brain: BrainKind = "cascade") -> str | None:
@@ -344,6 +355,20 @@ class AgentSetup:
             *([] if (sdk := lacking()) is None else [sdk]),
         ]
         return needs
+
+
+def _check_vendors(agent: AgentConfig) -> None:
+    """Raises InvalidArgument: a vendor that it brings along cannot be called. One that its brain has no use for, which
+    is the operator's choice, is not looked at."""
+    if agent.tts is None and agent.asr is None:
+        return
+    from ..agents.speech.vendors.choose import check_vendor
+
+    chained = agent.brain in ("cascade", "guide")
+    if agent.tts is not None and (chained or agent.brain == "realtime"):
+        check_vendor("tts", agent.tts, agent.language)
+    if agent.asr is not None and chained:
+        check_vendor("asr", agent.asr, agent.language)
 
 
 def agora_egress(egress: Egress | None, *, motion: bool) -> Egress:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from html import escape
 from typing import Any, cast
@@ -182,12 +182,19 @@ def _fields(schema: dict[str, Any], prefix: str) -> list[str]:
 
 
 def request_body(
-    kind: type[msgspec.Struct], words: Mapping[str, str] | None = None, *, required: bool = True
+    kind: type[msgspec.Struct],
+    words: Mapping[str, str] | None = None,
+    *,
+    required: bool = True,
+    only: Collection[str] = (),
 ) -> RequestBody:
     """The request body as `kind`, complete in itself, with `words` for what each field may be. It is for handlers that
-    read raw bodies, because their errors are their own."""
+    read raw bodies, because their errors are their own. `only`: the body has `properties` of which it may have these,
+    by their paths, and needs none."""
     _, components = msgspec.json.schema_components([kind])
     schema = cast("dict[str, Any]", _inline(components[kind.__name__], components, words or {}))
+    if only:
+        schema = {"type": "object", "properties": {"properties": _picked(schema, only)}}
     return RequestBody(content={"application/json": OpenAPIMediaType(schema=cast(Schema, schema))}, required=required)
 
 
@@ -206,6 +213,19 @@ def _inline(value: Any, components: Mapping[str, Any], words: Mapping[str, str])
     return copy
 
 
+def _picked(schema: dict[str, Any], paths: Collection[str]) -> dict[str, Any]:
+    """The schema of an object that has nothing but these, and need not have them."""
+    kept: dict[str, Any] = {}
+    for name, value in schema["properties"].items():
+        below = [path.partition(".")[2] for path in paths if path.startswith(f"{name}.")]
+        if name in paths:
+            kept[name] = value
+        elif below:
+            kept[name] = _picked(value, below)
+    rest = {name: value for name, value in schema.items() if name != "required"}
+    return rest | {"properties": kept, "additionalProperties": False}
+
+
 def operation(
     kind: type[msgspec.Struct] | None = None,
     query: Mapping[str, str] | None = None,
@@ -213,15 +233,16 @@ def operation(
     words: Mapping[str, str] | None = None,
     sdp: bool = False,
     required: bool = True,
+    only: Collection[str] = (),
 ) -> type[Operation]:
     """The class of an operation with this body and these query parameters (name -> what it may be). `words`: for fields
-    of the body. `sdp`: the body may be plain SDP, too, and the answer is then."""
+    of the body; `only`: as of `request_body`. `sdp`: the body may be plain SDP, too, and the answer is then."""
 
     @dataclass
     class Described(Operation):
         def __post_init__(self) -> None:
             if kind is not None:
-                self.request_body = request_body(kind, words, required=required)
+                self.request_body = request_body(kind, words, required=required, only=only)
             if sdp:
                 self._take_sdp()
             for name, text in (query or {}).items():

@@ -17,20 +17,29 @@ def make_brain(config: AgentConfig, services: Services) -> Brain:
 
     settle_voice(config, services)
     if config.brain == "realtime":
+        from ..headers import is_openai
         from ..openai_models import REALTIME
+        from ..options import Realtime
         from ..realtime_socket import URL
         from .cascade import make_tts
         from .realtime import RealtimeBrain
 
-        url = services.openai_url or URL
-        if not services.openai_api_key and url == URL:
-            raise InvalidArgument("the realtime brain needs an OpenAI key: set openai_api_key (OPENAI_API_KEY)")
+        theirs = config.realtime or Realtime()
+        own = not theirs.url  # our key goes to our service, never to one that a caller named
+        url = theirs.url or services.openai_url or URL
+        key = theirs.api_key or (services.openai_api_key if own else None)
+        if not key and is_openai(url):
+            where = "set openai_api_key (OPENAI_API_KEY)" if own else "say it as mllm.api_key"
+            raise InvalidArgument(f"the realtime brain needs an OpenAI key: {where}")
+        model = theirs.model or theirs.params.get("model") or (own and services.realtime_model) or REALTIME
         return RealtimeBrain(
             config,
             url,
-            services.realtime_model or REALTIME,
-            services.openai_api_key,
+            model,
+            key,
             tts=lambda config: make_tts(config, services),
+            outward=services.outward,
+            own=own,
         )
     if config.brain in ("cascade", "guide"):
         from ..speech.sentences import SentenceSplitter

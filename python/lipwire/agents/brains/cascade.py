@@ -38,7 +38,7 @@ from ..describe import openai_voice
 from ..face_tags import plain as without_tags
 from ..http import ServiceError
 from ..in_use import Part, fell_back
-from ..openai_models import speaks_by_realtime
+from ..openai_models import SPEECH, speaks_by_realtime
 from ..speech.backchannels import is_backchannel
 from ..speech.endpointing import TurnBoundary
 from ..speech.offline_stt import OfflineStt
@@ -48,7 +48,9 @@ from ..speech.stt import Hearing, HttpStt, Stt, Transcript
 from ..speech.tts import OfflineTts, Sound, SynthesisStream, Tts
 from ..speech.turn_detector import ASK_MS, TurnDetector, TurnDetectors
 from ..speech.vad import FRAME_MS
+from ..speech.vendors.choose import make_vendor_stt, make_vendor_tts
 from ..speech.vendors.openai import OpenAiTts
+from ..speech.vendors.socket_stt import SocketStt
 from ..update import apply
 from . import chat
 from .base import (
@@ -71,7 +73,7 @@ from .context import ChatContext, Round
 from .dialects import Question
 from .dialects.base import question
 from .generation import Generation
-from .tools import Caller, Toolbox
+from .tools import Caller
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -96,6 +98,14 @@ SPECULATE_MS = 60
 
 def make_tts(config: AgentConfig, services: Services) -> Tts:
     """Raises LipwireError."""
+    if config.tts is not None and parse(config.voice) is None:
+        return make_vendor_tts(
+            config.tts,
+            language=config.language,
+            headers=config.tts_headers,
+            voice=config.voice,
+            outward=services.outward,
+        )
     if services.tts_url and parse(config.voice) is None:
         key = services.openai_api_key
         headers = {**services.tts_headers, **config.tts_headers}
@@ -109,7 +119,7 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
 
         if (now := speaks_by_realtime(url, model, services.today or date.today())) is not None:
             return by_realtime(now)
-        speech = OpenAiTts(url, voice=config.voice, model=model, api_key=key, headers=headers)
+        speech = OpenAiTts(url, voice=config.voice, model=model or SPEECH, api_key=key, headers=headers)
         if (later := speaks_by_realtime(url, model, date.max)) is None:
             return speech
         from ..speech.realtime_tts import UntilItEnds
@@ -120,13 +130,17 @@ def make_tts(config: AgentConfig, services: Services) -> Tts:
 
 def make_stt(config: AgentConfig, services: Services) -> Stt:
     """Raises LipwireError."""
+    if config.asr is not None:
+        return make_vendor_stt(
+            config.asr, language=config.language, headers=config.stt_headers, outward=services.outward
+        )
     if services.stt_url:
         key = services.openai_api_key
         headers = {**services.stt_headers, **config.stt_headers}
         return HttpStt(
             services.stt_url, language=config.language, model=services.stt_model, api_key=key, headers=headers
         )
-    return OfflineStt(config.language, services.hearing_model)
+    return OfflineStt(config.language, services.hearing_model, config.asr_keywords)
 
 
 class _UserTurn:
@@ -190,10 +204,12 @@ class Unheard:
 class _Chained(Generation):
     """A reply on its way through the chain."""
 
-    def __init__(self, kind: Literal["chat", "speak"], before: list[_Chained]) -> None:
-        super().__init__(kind)
+    def __init__(self, kind: Literal["chat", "speak"], before: list[_Chained], skipped: Sequence[int] = ()) -> None:
+        super().__init__(kind, skipped)
         self.before = before
         """Those that are handed over first."""
+        self.aside = False
+        """Whether it is said at once, and not remembered."""
         self.unheard = ""
         """Text of a service that sends the sound itself, whose sound has not come."""
         self.began = 0.0
@@ -205,6 +221,13 @@ class _Chained(Generation):
 
 Source = Callable[[_Chained, SynthesisStream], Coroutine[Any, Any, None]]
 """What gives a reply its words: it hands them to the stream that speaks them."""
+
+
+def _given(text: str) -> Source:
+    async def say(reply: _Chained, speech: SynthesisStream) -> None:
+        speech.say(reply.reads(text, last=True))
+
+    return say
 
 
 class Thinker(Protocol):
@@ -234,7 +257,13 @@ class CascadeBrain:
     ) -> None:
         self._config = structs.replace(config, llm=copy(config.llm), turn_detection=copy(config.turn_detection))
         self._services = services
-        self._caller = Caller(config.tools, lambda event: self._emit(event))
+        self._caller = Caller(
+            config.tools,
+            lambda event: self._emit(event),
+            servers=config.llm.mcp_servers,
+            outward=services.outward,
+            variables=config.llm.template_variables,
+        )
         self._stt = make_stt(config, services)
         self._tts = make_tts(config, services)
         own = {services.llm_url: services.llm_headers} if services.llm_url else {}
@@ -271,6 +300,7 @@ class CascadeBrain:
         await self._stt.open()
         await self._make_detector.open()
         self._open = True
+        self._caller.start()
         self._begin_voice()
 
     def _begin_voice(self) -> None:
@@ -280,10 +310,15 @@ class CascadeBrain:
 
     def in_use(self) -> dict[Part, InUse]:
         """What it hears, speaks and tells turns with; of a service, what that is asked for."""
-        stt, tts = self._stt, self._tts
+        config, stt, tts = self._config, self._stt, self._tts
         used = self._make_detector.in_use()
-        used["voice"] = tts.in_use if isinstance(tts, OfflineTts) else InUse(name=self._config.voice)
-        if isinstance(stt, OfflineStt | HttpStt):
+        if isinstance(tts, OfflineTts):
+            used["voice"] = tts.in_use
+        else:
+            used["voice"] = InUse(name=config.voice or (config.tts.name if config.tts is not None else ""))
+        if config.asr is not None:
+            used["ears"] = InUse(name=config.asr.name)
+        elif isinstance(stt, OfflineStt | HttpStt):
             used["ears"] = stt.in_use
         return used
 
@@ -301,6 +336,7 @@ class CascadeBrain:
         await self._stt.close()
         await self._tts.close()
         await self._chat.close()
+        await self._caller.close()
 
     def _spawn(self, run: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(run)
@@ -374,7 +410,7 @@ class CascadeBrain:
         """Whether a turn's text is wanted, on the chance that it ends now. One of our own recognizer's costs nobody
         anything; a service is asked when the turn is taken for whole."""
         config, endpointer = self._config.turn_detection, detector.endpointer
-        soon = detector.judges and (endpointer.whole or not isinstance(self._stt, HttpStt))
+        soon = detector.judges and (endpointer.whole or not isinstance(self._stt, HttpStt | SocketStt))
         return config.ends_by_itself and endpointer.silence_ms >= (
             ASK_MS if soon else max(config.plain_ms / 2, SPECULATE_MS)
         )
@@ -475,10 +511,13 @@ class CascadeBrain:
         *,
         respond: bool = True,
         metadata: Mapping[str, str] | None = None,
+        interruptable: bool = True,
     ) -> None:
         self._context.add(role, text, metadata)
         if respond:
-            self._answer(None, None)
+            self._answer(None, None, kept=not interruptable)
+        elif self._turn is not None:
+            self._unanswered = True
 
     def respond(self, instructions: str | None = None) -> None:
         self._answer(instructions, None)
@@ -492,7 +531,7 @@ class CascadeBrain:
             detector.endpointer.config = self._config.turn_detection
             detector.language = self._config.language
         if "tools" in changes:
-            self._caller.toolbox = Toolbox(self._config.tools)
+            self._caller.replace(self._config.tools)
         if "voice" in changes:
             self._config.spare_voice = self._config.missing_voice = ""
             try:
@@ -513,26 +552,37 @@ class CascadeBrain:
 
     # ---- replies
 
-    def _answer(self, instructions: str | None, item_id: str | None) -> None:
+    def _answer(self, instructions: str | None, item_id: str | None, *, kept: bool = False) -> None:
         self._unanswered = False
         for reply in list(self._replies.values()):
-            if reply.kind == "chat":
+            if reply.kind == "chat" and not reply.kept:
                 self._drop(reply)
-        self._begin("chat", lambda reply, speech: self._think(reply, speech, instructions), item_id)
+        reply_id = self._begin("chat", lambda reply, speech: self._think(reply, speech, instructions), item_id)
+        self._replies[reply_id].kept = kept
 
     def speak(self, text: str) -> str:
-        async def say(reply: _Chained, speech: SynthesisStream) -> None:
-            speech.say(reply.tags.feed(text) + reply.tags.end())
+        return self._begin("speak", _given(text), None)
 
-        return self._begin("speak", say, None)
+    def remember(self, reply_id: str, text: str) -> None:
+        """See `Remembering`."""
+        self._context.said(reply_id, without_tags(text))
 
-    def _begin(self, kind: Literal["chat", "speak"], source: Source, item_id: str | None) -> str:
+    def fill(self, text: str) -> str:
+        """See `Filling`."""
+        return self._begin("speak", _given(text), None, aside=True)
+
+    def _begin(
+        self, kind: Literal["chat", "speak"], source: Source, item_id: str | None, *, aside: bool = False
+    ) -> str:
         """Raises BadState, BufferFull."""
         if not self._open:
             raise BadState("the brain is closed")
         if len(self._replies) >= MAX_WAITING:
             raise BufferFull(f"{MAX_WAITING} replies wait to be said already")
-        reply = _Chained(kind, list(self._replies.values()))
+        aloud = "audio" not in self._config.llm.output_modalities or kind == "speak"
+        before = [] if aside else list(self._replies.values())
+        reply = _Chained(kind, before, self._config.skip_patterns if aloud else ())
+        reply.aside = aside
         self._replies[reply.id] = reply
         self._emit(ReplyStarted(reply.id, time.monotonic_ns(), item_id))
         reply.task = self._spawn(self._run(reply, source))
@@ -552,7 +602,7 @@ class CascadeBrain:
         if reply is not None:
             reply.text = text
             self._drop(reply)
-        if reply is not None or self._context.knows(reply_id):
+        if (reply is not None and not reply.aside) or self._context.knows(reply_id):
             self._context.said(reply_id, text)
         if reply is not None and reply.kind == "chat" and self._turn is not None:
             # Where nothing of the answer was heard, it is due again if what interrupted it turns out to be no speech.
@@ -566,6 +616,7 @@ class CascadeBrain:
             self._tts,
             on_text=lambda text, sound: self._said(reply, text, sound),
             on_sound=on_sound,
+            on_words=lambda words: self._timed(reply, words),
             on_stage=lambda name: self._stamp(reply, name),
             language=self._config.language,
             on_lost=lambda text, error: self._lost(reply, text, error),
@@ -597,8 +648,7 @@ class CascadeBrain:
             self._replies.pop(reply.id, None)
         if failed is not None:
             self._emit(failed)
-        if (shown := reply.shows()) is not None:
-            self._emit(shown)
+        self._hand(reply, reply.shows())
         self._emit(ReplyFinished(reply.id, reply.text, "failed" if failed is not None else "done"))
 
     def _failure(self, code: str, error: BaseException, reply: _Chained) -> Failed:
@@ -617,11 +667,22 @@ class CascadeBrain:
 
     def _said(self, reply: _Chained, text: str, sound: Sound | None) -> None:
         """A piece of text whose sound follows."""
-        if reply.dropped or not text:  # it was retracted
+        if text:  # else it was retracted
+            self._hand(reply, reply.says(text, sound))
+
+    def _hand(self, reply: _Chained, events: list[ReplyText]) -> None:
+        """More of its text is told, and remembered."""
+        if reply.dropped or not events:
             return
-        event = reply.says(text, sound)
-        self._context.said(reply.id, reply.text)
-        self._emit(event)
+        if not reply.aside:
+            self._context.said(reply.id, reply.text)
+        for event in events:
+            self._emit(event)
+
+    def _timed(self, reply: _Chained, words: tuple[TimedWord, ...]) -> None:
+        """When words are said of the text that was handed over last."""
+        if not reply.dropped:
+            self._emit(reply.times(words))
 
     async def _sound(self, reply: _Chained, pcm: bytes, rate: int) -> None:
         if reply.dropped:
@@ -643,11 +704,12 @@ class CascadeBrain:
         try:
             while self._calls:
                 await asyncio.wait(self._calls)
+            await self._caller.ready()
             if self._thinker is None:
                 await self._chat_rounds(reply, speech)
             else:
                 self._stamp(reply, "first_token")
-                speech.say(reply.tags.feed(self._thinker.answer(self._context.messages(reply.id))) + reply.tags.end())
+                speech.say(reply.reads(self._thinker.answer(self._context.messages(reply.id)), last=True))
         finally:
             self._context.noted(reply.id)
 
@@ -685,6 +747,7 @@ class CascadeBrain:
             answer = self._chat.completion(toolbox.names)
             asked = self._question(reply, toolbox.for_chat(), picture, may_call=left > 0)
             body = await self._chat.body(asked)
+            reply.next_part()
             async with aclosing(self._chat.stream(body, answer)) as stream:
                 async for piece in stream:
                     await self._piece(reply, speech, piece, answer)
@@ -716,10 +779,10 @@ class CascadeBrain:
         if piece.unsaid:
             speech.retract()
             reply.unheard = ""
-            reply.tags.restart(reply.text)
+            reply.restart()
         if piece.text or piece.pcm:
             self._stamp(reply, "first_token")
-        text = reply.tags.feed(piece.text) + (reply.tags.end() if piece.last else "")
+        text = reply.reads(piece.text, last=piece.last)
         if "audio" not in self._config.llm.output_modalities:
             if text:
                 speech.say(text)
@@ -742,7 +805,6 @@ class CascadeBrain:
         """The text that goes with the sound that comes next."""
         text, reply.unheard = reply.unheard, ""
         if text and not reply.dropped:
-            marks = reply.tags.take(reply.text, text)
-            reply.text += text
+            text, marks = reply.adds(text)
             self._context.said(reply.id, reply.text)
             self._emit(ReplyText(reply.id, text, round(reply.position_ms), marks=marks))

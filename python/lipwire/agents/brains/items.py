@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -51,6 +52,15 @@ class Items:
         """A message that is known as it comes."""
         self._items.append(_Item(role, None, text[:MAX_MESSAGE]))
         self._trim()
+
+    def told(self, message: Mapping[str, Any]) -> None:
+        """A chat message of before, in text or in parts; one without text is left out."""
+        content = message.get("content")
+        if isinstance(content, list):
+            content = "\n".join(str(part["text"]) for part in content if isinstance(part, dict) and part.get("text"))
+        role = {"developer": "system"}.get(role := str(message.get("role")), role)
+        if role in ("user", "assistant", "system") and isinstance(content, str) and content.strip():
+            self.add(role, content)  # type: ignore[arg-type]
 
     def place(self, role: Role, key: str) -> None:
         """Here stands a message whose text comes later, by this key."""

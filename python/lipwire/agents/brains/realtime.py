@@ -26,12 +26,11 @@ from websockets.exceptions import ConnectionClosed
 
 from ..._core import Resampler
 from ...errors import BadState, BufferFull, LipwireError
+from ...outward import Outward
 from ..config import AgentConfig
-from ..describe import openai_voice
 from ..face_tags import plain as without_tags
 from ..headers import credentials
 from ..http import ServiceError
-from ..openai_models import TRANSCRIPTION
 from ..realtime_socket import RATE, WORD, connect, details, exactly, with_model, word
 from ..speech.mixer import UserMixer
 from ..speech.tts import Tts
@@ -54,7 +53,8 @@ from .calls import read_arguments, valid_arguments
 from .completion import MAX_TEXT
 from .generation import Generation
 from .items import Items
-from .tools import Caller, Toolbox
+from .realtime_session import session
+from .tools import Caller
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -109,7 +109,9 @@ class _Responses(Generation):
         self.tries = 0
         """How often it was asked for in vain."""
         self.told: set[str] = set()
-        """The service's items of which text has come."""
+        """The service's items of which text has come,"""
+        self.part: tuple[str, int] | None = None
+        """and the item and its part that the newest text is of."""
         self.aloud: tuple[ReadAloud, asyncio.Task[None]] | None = None
         """Says what the service sends as text alone."""
         self.written: dict[str, str] = {}
@@ -149,6 +151,8 @@ class RealtimeBrain:
     Args:
         tts: makes the text to speech for answers that the service gives in text alone; None = these are only told.
             Raises LipwireError where there is none.
+        outward: where the URLs of requests may lead; None = anywhere.
+        own: `url` is the operator's.
     """
 
     def __init__(
@@ -159,14 +163,28 @@ class RealtimeBrain:
         api_key: str | None,
         *,
         tts: Callable[[AgentConfig], Tts] | None = None,
+        outward: Outward | None = None,
+        own: bool = True,
     ) -> None:
-        self._config = structs.replace(config, llm=copy(config.llm), turn_detection=copy(config.turn_detection))
+        self._config = structs.replace(
+            config, llm=copy(config.llm), turn_detection=copy(config.turn_detection), realtime=copy(config.realtime)
+        )
         self._url = with_model(url, model)
         self._key = api_key
         self._headers = credentials(url, api_key)
-        self._caller = Caller(config.tools, lambda event: self._emit(event))
+        self._caller = Caller(
+            config.tools,
+            lambda event: self._emit(event),
+            servers=config.llm.mcp_servers,
+            outward=outward,
+            variables=config.llm.template_variables,
+            changed=self._send_session,
+        )
         self._tts = tts
+        self._outward = None if own else outward
         self._context = Items(config.llm.max_history)
+        for message in config.realtime.messages if config.realtime is not None else ():
+            self._context.told(message)
         self._mixer = UserMixer()
         self._emit: Callable[[BrainEvent], None] = lambda event: None
         self._ws: ClientConnection | None = None
@@ -216,6 +234,7 @@ class RealtimeBrain:
         ws = await self._connect()
         self._begin(ws)
         self._main = self._spawn(self._run(ws))
+        self._caller.start()
 
     async def close(self) -> None:
         self._closed = True
@@ -226,10 +245,11 @@ class RealtimeBrain:
         if self._ws is not None:  # its task had not begun
             await self._ws.close()
             self._ws = None
+        await self._caller.close()
 
     async def _connect(self) -> ClientConnection:
         """Raises ServiceError."""
-        return await connect(self._url, self._headers, self._key)
+        return await connect(self._url, self._headers, self._key, self._outward)
 
     def _details(self, text: str) -> None:
         details(text, self._url, self._key)
@@ -309,38 +329,8 @@ class RealtimeBrain:
                 self._add_item(message["role"], message["content"])
         self._pump()
 
-    def _session(self) -> dict[str, Any]:
-        config = self._config
-        detection = config.turn_detection
-        vad = {
-            "type": "server_vad",
-            "threshold": detection.threshold,
-            "prefix_padding_ms": detection.prefix_padding_ms,
-            "silence_duration_ms": detection.plain_ms,
-            "create_response": True,
-            "interrupt_response": False,  # the agent may be saying what is not to be interrupted
-        }
-        pcm = {"type": "audio/pcm", "rate": RATE}
-        session: dict[str, Any] = {
-            "type": "realtime",
-            "output_modalities": ["audio"],
-            "audio": {
-                "input": {
-                    "format": pcm,
-                    "transcription": {"model": TRANSCRIPTION, "language": config.language.partition("-")[0]},
-                    "turn_detection": vad if detection.enabled else None,
-                },
-                "output": {"format": pcm, "voice": openai_voice(config.voice)},
-            },
-            "tools": self._caller.toolbox.for_realtime(),
-            "tool_choice": "auto",
-        }
-        if config.instructions is not None:
-            session["instructions"] = config.instructions
-        return session
-
     def _send_session(self) -> None:
-        self._send({"type": "session.update", "session": self._session()})
+        self._send({"type": "session.update", "session": session(self._config, self._caller.toolbox.for_realtime())})
 
     # ---- out
 
@@ -423,12 +413,14 @@ class RealtimeBrain:
         *,
         respond: bool = True,
         metadata: Mapping[str, str] | None = None,
+        interruptable: bool = True,
     ) -> None:
+        self._caller.start()
         self._context.add(role, text)
         self._add_item(role, text)
         if respond:
             self._show()
-            self._answer({})
+            self._answer({}, kept=not interruptable)
 
     def respond(self, instructions: str | None = None) -> None:
         self._answer({"instructions": instructions} if instructions else {})
@@ -449,7 +441,7 @@ class RealtimeBrain:
         apply(self._config, changes)
         self._context.limit = self._config.llm.max_history
         if "tools" in changes:
-            self._caller.toolbox = Toolbox(self._config.tools)
+            self._caller.replace(self._config.tools)
         if any(not name.startswith("llm.") for name in changes):
             self._send_session()
 
@@ -458,13 +450,15 @@ class RealtimeBrain:
 
     # ---- replies
 
-    def _answer(self, options: dict[str, Any]) -> None:
+    def _answer(self, options: dict[str, Any], *, kept: bool = False) -> None:
         """The reply that is being made gives way to a new one."""
         under_way = [response.reply for response in self._responses.values()]
         for reply in (*under_way, self._asked, self._next, *self._waiting):
-            if reply is not None and reply.kind == "chat" and not reply.dropped:
+            if reply is not None and reply.kind == "chat" and not (reply.dropped or reply.kept):
                 self._break_off(reply)
-        self._want(_Responses("chat", options))
+        answer = _Responses("chat", options)
+        answer.kept = kept
+        self._want(answer)
 
     def speak(self, text: str) -> str:
         instructions = exactly(without_tags(text))
@@ -472,6 +466,14 @@ class RealtimeBrain:
         reply = _Responses("speak", {"conversation": "none", "input": [], "instructions": instructions, "tools": []})
         self._want(reply)
         return reply.id
+
+    def remember(self, reply_id: str, text: str) -> None:
+        """See `Remembering`."""
+        reply = _Responses("speak", {})
+        reply.id, reply.text = reply_id, without_tags(text)
+        self._kept.append(reply)
+        self._context.said(reply.id, reply.text)
+        self._finish(reply, "done")
 
     def _want(self, reply: _Responses) -> None:
         """Raises BadState, BufferFull."""
@@ -659,6 +661,7 @@ class RealtimeBrain:
             self._finish(asked, "failed")
 
     def _on_input_audio_buffer_speech_started(self, event: dict[str, Any]) -> None:
+        self._caller.start()
         self._speaking = True
         now = time.monotonic_ns()
         ago_ms = self._sent_ms - event["audio_start_ms"] - self._config.turn_detection.prefix_padding_ms
@@ -764,16 +767,24 @@ class RealtimeBrain:
         if reply.aloud is not None:
             reply.behind.append(event)
             return
-        reply.told.add(event.get("item_id", ""))
+        if self._tells(reply, event):
+            reply.next_part()
         if len(reply.text) >= MAX_TEXT:
             return
         self._stamp(reply, "first_token")
-        if not (text := reply.tags.feed(text)):
+        if not (text := reply.reads(text)):
             return
-        marks = reply.tags.take(reply.text, text)
-        reply.text += text
+        text, marks = reply.adds(text)
         self._context.said(reply.id, reply.text)
         self._emit(ReplyText(reply.id, text, marks=marks))
+
+    def _tells(self, reply: _Responses, event: dict[str, Any]) -> bool:
+        """Text of one of the service's items has come. Returns whether it begins another part of the answer than the
+        text before it: the two are not one text."""
+        item_id = event.get("item_id", "")
+        reply.told.add(item_id)
+        before, reply.part = reply.part, (item_id, event.get("content_index") or 0)
+        return before not in (None, reply.part)
 
     def _on_response_output_text_delta(self, event: dict[str, Any]) -> None:
         reply = self._of(event)
@@ -797,7 +808,8 @@ class RealtimeBrain:
             self._told(reply, event, text)
             return
         assert reply.aloud is not None
-        reply.told.add(item_id)
+        if self._tells(reply, event):
+            reply.aloud[0].next_part()
         reply.written[item_id] = reply.written.get(item_id, "") + text
         self._stamp(reply, "first_token")
         reply.aloud[0].say(text)
@@ -857,7 +869,7 @@ class RealtimeBrain:
         if reply.aloud is not None and text is not None and not reply.position_ms:
             reply.aloud[1].cancel()  # the text is that of sound, which comes after all
             reply.aloud = None
-            reply.tags.restart(reply.text)
+            reply.restart()
             self._told(reply, event, text)
             self._follow(reply)
         if reply.aloud is None:

@@ -1,4 +1,5 @@
-"""The functions that a model may call: their arguments are checked, they are run, and whatever happens is answered.
+"""The functions that a model may call: their arguments are checked, they are run or asked for elsewhere, and whatever
+happens is answered.
 
 A model gets an answer to every call, also to one that it made wrongly: {"error": "..."}, in words that it can act on.
 """
@@ -13,10 +14,15 @@ from typing import Any
 
 import msgspec
 
+from ...outward import Outward
 from ...pools import pool
 from ..config import Tool
+from ..http import ServiceError
+from ..options import McpServer
 from .base import BrainEvent, Failed, ToolCalled
 from .calls import MAX_ARGUMENTS, read_arguments, valid_arguments
+from .mcp import McpTools
+from .remote import Remote, ToolServers
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -100,10 +106,15 @@ def _plain(value: Any) -> Any:
 
 
 class Toolbox:
-    """The tools of one agent."""
+    """The tools of one agent.
 
-    def __init__(self, tools: Sequence[Tool], timeout: float = TIMEOUT) -> None:
-        self._tools = {tool.name: tool for tool in tools}
+    Args:
+        remotes: those of `tools` that are answered elsewhere, and more.
+    """
+
+    def __init__(self, tools: Sequence[Tool], timeout: float = TIMEOUT, remotes: Sequence[Remote] = ()) -> None:
+        self._remotes = {remote.tool.name: remote for remote in remotes}
+        self._tools = {tool.name: tool for tool in (*tools, *(remote.tool for remote in remotes))}
         self._timeout = timeout
 
     def __bool__(self) -> bool:
@@ -135,7 +146,7 @@ class Toolbox:
 
     def of_client(self, name: str) -> bool:
         """True where the client is to be asked."""
-        return name in self._tools and self._tools[name].run is None
+        return name in self._tools and self._tools[name].run is None and name not in self._remotes
 
     def check(self, name: str, arguments: str) -> dict[str, Any] | str:
         """The arguments; or, as text, what is wrong with the call."""
@@ -146,31 +157,46 @@ class Toolbox:
         if len(arguments) > MAX_ARGUMENTS:
             return f"the arguments have {len(arguments)} characters, {MAX_ARGUMENTS} are allowed"
         values = read_arguments(arguments)
-        return values if isinstance(values, str) else problem(values, tool.parameters) or values
+        if isinstance(values, str):
+            return values
+        try:
+            return problem(values, tool.parameters) or values
+        except (TypeError, AttributeError, RecursionError) as exc:  # somebody else's schema: it is his to check by it
+            logger.warning("the parameters of %.64s are no JSON Schema that is known: %s", name, exc)
+            return values
 
-    async def run(self, name: str, arguments: str) -> tuple[str, str | None]:
-        """Runs one of ours: (the answer for the model, what failed or None)."""
+    async def run(self, name: str, arguments: str, call_id: str = "") -> tuple[str, str | None]:
+        """Runs one of ours, or has it answered elsewhere: (the answer for the model, what failed or None)."""
         values = self.check(name, arguments)
         if isinstance(values, str):
             return failure(values), values
-        function = self._tools[name].run
-        assert function is not None
         # A task of its own: what does not end when it is cancelled is not waited for.
-        running = asyncio.get_running_loop().create_task(_invoke(function, values))
+        running = asyncio.get_running_loop().create_task(self._run(name, values, call_id))
+        timeout = self._remotes[name].timeout if name in self._remotes else self._timeout
         try:
-            await asyncio.wait([running], timeout=self._timeout)
+            await asyncio.wait([running], timeout=timeout)
         finally:
             running.cancel()
         if not running.done():
-            message = f"{name} did not answer within {self._timeout:g} s"
+            message = f"{name} did not answer within {timeout:g} s"
         elif running.cancelled():
             message = f"{name} was cancelled"
+        elif isinstance(exc := running.exception(), ServiceError):
+            message = f"{name} failed: {exc}"
+            return failure(f"{message}: {exc.said[:500]}" if exc.said else message), message
         elif (exc := running.exception()) is not None:  # whatever it raises is an answer to the model
             logger.warning("tool %s failed", name, exc_info=exc)
             message = f"{name} failed: {exc or type(exc).__name__}"
         else:
             return self._encode(name, running.result())
         return failure(message), message
+
+    async def _run(self, name: str, values: dict[str, Any], call_id: str) -> Any:
+        if name in self._remotes:
+            return await self._remotes[name].run(call_id, values)
+        function = self._tools[name].run
+        assert function is not None
+        return await _invoke(function, values)
 
     @staticmethod
     def _encode(name: str, result: Any) -> tuple[str, str | None]:
@@ -186,13 +212,55 @@ class Toolbox:
 
 
 class Caller:
-    """Answers a model's calls: runs what is ours, asks the client for the rest."""
+    """Answers a model's calls: runs what is ours, calls the servers of tools, asks the client for the rest.
 
-    def __init__(self, tools: Sequence[Tool], emit: Callable[[BrainEvent], None]) -> None:
-        self.toolbox = Toolbox(tools)
-        """May be replaced at any time."""
+    Args:
+        servers: of more tools. outward: where the URLs of servers may lead. variables: for the places of their values.
+        changed: there are other tools than before.
+    """
+
+    def __init__(
+        self,
+        tools: Sequence[Tool],
+        emit: Callable[[BrainEvent], None],
+        *,
+        servers: Sequence[McpServer] = (),
+        outward: Outward | None = None,
+        variables: Mapping[str, str] | None = None,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._servers = ToolServers(outward, variables or {})
+        self._changed = changed
+        self._mcp = McpTools(servers, outward, self._more, self._missing)
         self._emit = emit
         self._waiting: dict[str, asyncio.Future[str]] = {}
+        self.replace(tools)
+
+    def replace(self, tools: Sequence[Tool]) -> None:
+        """Other tools of the agent's own; those of MCP servers stay."""
+        self._tools = list(tools)
+        own = [self._servers.remote(tool) for tool in tools if tool.server is not None and tool.run is None]
+        self.toolbox = Toolbox(tools, remotes=[*own, *self._mcp.remotes([tool.name for tool in tools])])
+
+    def _more(self) -> None:
+        self.replace(self._tools)
+        self._changed()
+
+    def _missing(self, why: str) -> None:
+        self._emit(Failed("TOOL_ERROR", why, minor=True))
+
+    def start(self) -> None:
+        """Asks the MCP servers that have not answered yet for their tools."""
+        self._mcp.start()
+
+    async def ready(self) -> None:
+        """Before a question: the same, and waits a moment for them (`mcp.WAIT`)."""
+        await self._mcp.ready()
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        await self._mcp.close()
+        await self._servers.close()
 
     def result(self, call_id: str, output: str) -> None:
         """What the client answered; nobody may be waiting for it any more."""
@@ -204,7 +272,7 @@ class Caller:
         """The answer to one call, whatever happens."""
         name = self.toolbox.known(name)
         if not self.toolbox.of_client(name):
-            result, failed = await self.toolbox.run(name, arguments)
+            result, failed = await self.toolbox.run(name, arguments, call_id)
             self._emit(ToolCalled(call_id, name, valid_arguments(arguments), True))
             if failed is not None:
                 self._emit(Failed("TOOL_ERROR", failed))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from msgspec import Struct
 
-from ...outward import site
+from ...outward import Outward, OutwardRefused, site
 from ...protocol.agent_bodies import InUse
 from ..brains.base import HEARD_RATE, TimedWord
 from ..http import ServiceClient, ServiceError, failure, refusal
@@ -113,6 +113,8 @@ class HttpStt:
 
     Args:
         headers: go with every request, besides those that it needs (`headers.check_headers`).
+        prompt: what guides the model: a text before this one, or words to be expected; "" = nothing.
+        outward: where the URL may lead; None = it is the operator's own.
     """
 
     _forms: ClassVar[dict[tuple[str, str], Form]] = {}
@@ -126,15 +128,18 @@ class HttpStt:
         model: str | None = None,
         api_key: str | None = None,
         headers: Mapping[str, str] | None = None,
+        prompt: str = "",
+        outward: Outward | None = None,
     ) -> None:
         self.url = url
+        self.prompt = prompt
         self.model = model or TRANSCRIPTION
         self.language = language.partition("-")[0].lower()
         self.api_key = api_key
         self.headers = dict(headers or {})
         self.in_use = InUse(name=self.model)
         """What it is asked for."""
-        self._http = ServiceClient(TIMEOUT + 5)
+        self._http = ServiceClient(TIMEOUT + 5, outward)
 
     async def open(self) -> None:
         return None
@@ -167,7 +172,7 @@ class HttpStt:
             text, words = transcription.read(body, kind)
         except TimeoutError as exc:
             raise ServiceError(f"speech to text at {site(self.url)} did not answer within {TIMEOUT:g} s") from exc
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        except (httpx.HTTPError, httpx.InvalidURL, OutwardRefused) as exc:
             raise failure("speech to text", self.url, exc, *secrets) from exc
         except transcription.NoTranscription as exc:
             raise ServiceError(f"speech to text at {site(self.url)} answered what is no transcription") from exc
@@ -179,7 +184,8 @@ class HttpStt:
         service = (self.url, self.model)
         first = form = self._forms.get(service) or ("words" if "whisper" in self.model else "json")
         while True:
-            data = {"model": self.model, **_FORMS[form]} | ({"language": self.language} if self.language else {})
+            more = {"language": self.language, "prompt": self.prompt}
+            data = {"model": self.model, **_FORMS[form], **{name: value for name, value in more.items() if value}}
             files = {"file": ("speech.wav", sound, "audio/wav")}
             reply = await self._http.post(self.url, key=self.api_key, headers=self.headers, data=data, files=files)
             try:

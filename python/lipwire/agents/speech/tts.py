@@ -47,8 +47,9 @@ one speaks until it is."""
 
 
 class Sound(Struct, frozen=True):
-    """Some of what says a text: PCM16 mono at `rate` Hz, whole samples. `words` are those of the whole text, with times
-    from its start, and `whole` says that this is all of it."""
+    """Some of what says a text: PCM16 mono at `rate` Hz, whole samples. `words` are those of the whole text that have
+    become known with it, with times from its start, and `whole` says that this is all of it. Only one behind others may
+    be without sound."""
 
     pcm: bytes
     rate: int
@@ -237,6 +238,7 @@ class SynthesisStream:
     Args:
         on_text: called with a piece and its words just before its first sound.
         on_sound: called with each sound of it; what it awaits holds up what follows.
+        on_words: called with words of it that become known after its first sound.
         on_stage: called with the name of a stage, once each: first_sentence, tts_asked.
         language: of the text, a BCP 47 tag: it tells where its sentences end.
         on_lost: called with a piece that could not be said to its end, and why, where the reply goes on all the same.
@@ -248,6 +250,7 @@ class SynthesisStream:
         *,
         on_text: Callable[[str, Sound | None], None],
         on_sound: Callable[[Sound], Awaitable[None]],
+        on_words: Callable[[tuple[TimedWord, ...]], None] = lambda words: None,
         on_stage: Callable[[str], None] = lambda name: None,
         language: str = "en",
         on_lost: Callable[[str, ServiceError], None] = lambda text, error: None,
@@ -255,6 +258,7 @@ class SynthesisStream:
         self._tts = tts
         self._on_text = on_text
         self._on_sound = on_sound
+        self._on_words = on_words
         self._on_stage = on_stage
         self._on_lost = on_lost
         self._splitter = SentenceSplitter(language=language)
@@ -373,7 +377,10 @@ class SynthesisStream:
                 if not told:
                     self._on_text(piece.text, sound)
                     told = True
-                await self._on_sound(sound)
+                elif sound.words:
+                    self._on_words(sound.words)
+                if sound.pcm:
+                    await self._on_sound(sound)
             if piece.done:
                 break
             piece.changed.clear()

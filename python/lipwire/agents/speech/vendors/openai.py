@@ -30,21 +30,22 @@ class OpenAiTts(HttpTts):
     about that for what it has.
 
     Args:
+        voice, model: None = none is asked for.
         headers: go with every request, besides those that it needs (`headers.check_headers`).
         more: members for the request's body.
         rate: Hz of plain samples whose answer says none; None = 24000.
         outward: where the URL may lead; None = it is the operator's own.
     """
 
-    _formats: ClassVar[dict[tuple[str, str], str]] = {}
+    _formats: ClassVar[dict[tuple[str, str | None], str]] = {}
     """What was not refused, by URL and model: who comes next need not ask again."""
 
     def __init__(
         self,
         url: str,
         *,
-        voice: str,
-        model: str | None = None,
+        voice: str | None,
+        model: str | None = SPEECH,
         api_key: str | None = None,
         headers: Mapping[str, str] | None = None,
         more: Mapping[str, Any] | None = None,
@@ -53,8 +54,8 @@ class OpenAiTts(HttpTts):
     ) -> None:
         self.headers = dict(headers or {})
         super().__init__(url, (api_key, *self.headers.values()), outward)
-        self.model = model or SPEECH
-        self.voice = openai_voice(voice) if is_openai(url) else voice
+        self.model = model
+        self.voice = openai_voice(voice) if voice is not None and is_openai(url) else voice
         self.api_key = api_key
         self.more = dict(more or {})
         self.plain_rate = rate
@@ -65,7 +66,8 @@ class OpenAiTts(HttpTts):
         tried = [self._formats.get(service, FORMATS[0])]
         headers = {"content-type": "application/json", **self.headers}
         while True:
-            body = {"model": self.model, "voice": self.voice, "input": text, **self.more}
+            body: dict[str, Any] = {"model": self.model, "voice": self.voice, "input": text, **self.more}
+            body = {name: value for name, value in body.items() if value is not None}
             if tried[-1] != ANY_FORMAT:
                 body["response_format"] = tried[-1]
             try:
@@ -80,7 +82,7 @@ class OpenAiTts(HttpTts):
                     self._remember(service, tried[-1])
                 return reply
 
-    def _remember(self, service: tuple[str, str], format: str) -> None:
+    def _remember(self, service: tuple[str, str | None], format: str) -> None:
         logger.info("text to speech at %s is asked for %s from now on", site(self.url), format or "no format")
         self._formats[service] = format
         if len(self._formats) > MAX_SERVICES:

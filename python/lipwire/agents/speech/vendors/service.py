@@ -155,6 +155,8 @@ class HttpTts(ServiceTts):
 
     plain_rate: int | None = None
     """Hz of plain samples whose answer says none; None = OpenAI's."""
+    label: str | None = None
+    """The type of plain samples, whatever the answer calls them; None = as it says."""
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -176,7 +178,7 @@ class HttpTts(ServiceTts):
         try:
             async with asyncio.timeout(FIRST_BYTE) as limit:
                 reply = await self._ask(text)
-                body = _Body(reply.headers, self.plain_rate)
+                body = _Body(reply.headers, self.plain_rate, self.label)
                 try:
                     async for data in reply.aiter_bytes():
                         for sound in await body.take(data):
@@ -202,8 +204,10 @@ class HttpTts(ServiceTts):
 class _Body:
     """The body of an answer as sound."""
 
-    def __init__(self, headers: Mapping[str, str], rate: int | None) -> None:
+    def __init__(self, headers: Mapping[str, str], rate: int | None, forced: str | None) -> None:
         label = headers.get("content-type", "")
+        if forced is not None and (not label or label.lower().startswith(("audio/", "application/octet-stream"))):
+            label = forced
         kind = label.partition(";")[0].strip().lower()
         self._kind = kind
         said = re.fullmatch(r"\s*(\d{4,6})\s*", headers.get("x-sample-rate", ""))

@@ -1,0 +1,81 @@
+"""Functions that are answered elsewhere, over HTTP: by the server that a client names for one (`Tool.server`)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ...errors import BadData
+from ...outward import Outward, OutwardRefused
+from ..config import Tool
+from ..http import ServiceClient, ServiceError, failure, read_all, refusal
+from ..templates import Values, in_body, in_headers, in_url
+
+MAX_ANSWER = 1 << 16
+"""Bytes that an answer may have."""
+LONGEST = 100.0
+"""Seconds that any of them may take."""
+
+
+class Remote(Struct, frozen=True):
+    """A function that is answered elsewhere."""
+
+    tool: Tool
+    run: Callable[[str, dict[str, Any]], Awaitable[str]]
+    """(id of the call, arguments) -> the answer for the model. Raises ServiceError, whose `said` is for the model."""
+    timeout: float
+    """Seconds."""
+
+
+class ToolServers:
+    """Calls the servers that tools name. Every call has a connection of its own, and is made once: it may have effects.
+
+    Args:
+        outward: where their URLs may lead; None = anywhere.
+        variables: for `{{template_variables.x}}`.
+    """
+
+    def __init__(self, outward: Outward | None, variables: Mapping[str, str]) -> None:
+        self._outward, self._variables = outward, variables
+        self._http: ServiceClient | None = None
+
+    def remote(self, tool: Tool) -> Remote:
+        """A tool that has a server."""
+        assert tool.server is not None
+        return Remote(tool, lambda call_id, args: self._call(tool, call_id, args), tool.server.timeout_ms / 1000)
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        if self._http is not None:
+            await self._http.aclose()
+
+    async def _call(self, tool: Tool, call_id: str, arguments: dict[str, Any]) -> str:
+        import httpx
+
+        server = tool.server
+        assert server is not None
+        values = Values(args=arguments, template_variables=self._variables, tool_call_id=call_id)
+        url, headers = in_url(server.url, values), in_headers(server.headers, values)
+        more: dict[str, Any] = {}
+        if server.method != "GET" and server.body is not None:
+            headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+            headers["content-type"] = "application/json"
+            more["content"] = msgspec.json.encode(in_body(server.body, values))
+        self._http = self._http or ServiceClient(LONGEST, self._outward, once=True)
+        what, secrets = "its server", [*headers.values(), *self._variables.values()]
+        try:
+            response = await self._http.request(server.method, url, headers=headers, **more)
+            try:
+                if response.status_code // 100 != 2:
+                    raise await refusal(what, url, response, *secrets)
+                answer = await read_all(response, MAX_ANSWER)
+                return answer.decode(response.charset_encoding or "utf-8", "replace")
+            finally:
+                await response.aclose()
+        except (httpx.HTTPError, httpx.InvalidURL, OutwardRefused) as exc:
+            raise failure(what, url, exc, *secrets) from exc
+        except (BadData, LookupError) as exc:
+            raise ServiceError(f"{what} sent what cannot be read: {exc}") from exc
