@@ -138,7 +138,12 @@ def make_stt(config: AgentConfig, services: Services) -> Stt:
         key = services.openai_api_key
         headers = {**services.stt_headers, **config.stt_headers}
         return HttpStt(
-            services.stt_url, language=config.language, model=services.stt_model, api_key=key, headers=headers
+            services.stt_url,
+            language=config.language,
+            model=services.stt_model,
+            api_key=key,
+            headers=headers,
+            prompt=", ".join(config.asr_keywords),
         )
     return OfflineStt(config.language, services.hearing_model, config.asr_keywords)
 
