@@ -92,8 +92,6 @@ def test_a_realtime_model_of_a_clients_needs_none_of_the_servers() -> None:
     theirs.realtime = Realtime(turn_detection={"type": "agora_vad"})
     with pytest.raises(InvalidArgument, match=r"mllm\.turn_detection: must be"):
         made.prepare(theirs)
-    with pytest.raises(InvalidArgument, match=r"mllm: this server's agents think by echo \(agent_brain\)"):
-        AgentSetup(Config(agent_brain="echo")).prepare(theirs)
 
 
 def test_servers_of_functions_are_checked_at_the_door() -> None:
@@ -305,6 +303,13 @@ def test_a_voice_of_a_request_is_no_path() -> None:
         AgentSetup(Config()).prepare(AgentConfig(name="a", channel="c", voice="piper:/etc/a.onnx"))
     with pytest.raises(InvalidAgentRequest, match=r"voice_name must be .*, and no path"):
         parse_update({"properties": {"tts": {"params": {"voice_name": "piper:/etc/a.onnx"}}}}, "v2")
+
+
+def test_what_a_brain_cannot_do_is_refused() -> None:
+    made = AgentSetup(Config(openai_api_key="ours"))
+    made.prepare(agent(skip_patterns=[3]))
+    with pytest.raises(InvalidArgument, match="skip_patterns"):
+        made.prepare(agent(skip_patterns=[3], brain="realtime"))
 
 
 def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:

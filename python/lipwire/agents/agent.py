@@ -18,7 +18,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 from msgspec import to_builtins
@@ -37,7 +37,7 @@ from ..channel.base import (
     UserLeft,
     as_channel,
 )
-from ..errors import BadState, BufferFull, InvalidArgument, LipwireError
+from ..errors import BadState, BufferFull, LipwireError
 from ..outward import Outward
 from ..protocol import transcript as t
 from ..protocol.agent_actions import OnBusy, OnListening
@@ -55,6 +55,7 @@ from .conversation import Conversation
 from .cues import Captions
 from .doubt import Doubting
 from .events import AgentEvent, AgentFailed, Ended
+from .filler import Filling
 from .in_use import Part, Serving
 from .pictures import Pictures, Shown
 from .playout import ChannelSink, Playout
@@ -63,6 +64,7 @@ from .speech import keywords as commands
 from .speech.commands import Command
 from .speech.echo import EchoGuard
 from .speech.whisper_spotter import open_spotter
+from .think_actions import ThinkActions
 from .turn_taking import TurnTaker
 from .update import apply, check
 from .video import VideoSampler
@@ -226,13 +228,22 @@ class Agent:
     async def wind_up(self) -> None:
         """Says nothing new, ends the sentence that is being said, and returns when it is silent. To be followed by
         `stop`."""
-        if self._life != "running":
-            return
-        self._silent = asyncio.Event()
-        self._now().wind_up()
+        if self._life == "running":
+            self._now().wind_up()
+            await self._until_silent()
+
+    async def farewell(self) -> None:
+        """Answers nothing new, ends what it says and thinks, and returns when it is silent, or nobody is there to hear
+        it. To be followed by `stop`."""
+        if self._life == "running":
+            self._now().farewell()
+            await self._until_silent()
+
+    async def _until_silent(self) -> None:
+        self._silent = silent = self._silent or asyncio.Event()
         self._settle()
         self._see_whether_silent()
-        await self._silent.wait()
+        await silent.wait()
         await self.session.finished()
 
     def _see_whether_silent(self) -> None:
@@ -320,28 +331,31 @@ class Agent:
         thinking: OnBusy = "interrupt",
         speaking: OnBusy = "ignore",
         interruptable: bool = True,
-        metadata: dict[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> Reply | None:
-        """A text goes in as if the user had said it. Returns the answer, which is yet to begin; None where what the
-        agent does now has it ignored.
+        """Takes a text as if the user had said it, and answers. What it does with it depends on what it does just then
+        (`think_actions`). Returns the answer, which may have to wait before it begins; None where it is ignored.
 
         Args:
-            listening, thinking, speaking: what is done with it while the agent does that.
+            text: 1..16384 characters.
+            listening: interrupt (a turn of its own now), inject (into what the user is saying; a turn of its own where
+                nobody speaks), append (after the user's turn and its answer) or ignore.
+            thinking: interrupt (in place of the answer in the making), append (after it) or ignore.
+            speaking: interrupt (falls silent), append (answers after what is said) or ignore.
             interruptable: whether the user may interrupt the answer by speaking.
+            metadata: goes with the request for the answer, to a chat service that takes any.
 
         Raises:
-            InvalidArgument: no text, more than 16384 characters, or an action that there is not. BadState: not running,
-            or paused. LipwireError: the brain cannot answer it.
+            InvalidArgument: no text, too long, or no such action. BadState: not running, or paused. BufferFull: 16
+            texts wait already. LipwireError: the brain cannot answer it.
         """
         self._check_running()
-        action = {"thinking": thinking, "speaking": speaking}.get(self.state, listening)
-        if action == "ignore":
-            self.conversation.check_not_paused()
-            return None
-        if action != "interrupt":
-            raise InvalidArgument(f"the action while the agent is {self.state} must be interrupt or ignore")
-        reply = self._now().tell(text)
-        reply.interruptable = interruptable
+        reply = self._now().think(
+            text,
+            ThinkActions(listening=listening, thinking=thinking, speaking=speaking),
+            interruptable=interruptable,
+            metadata=metadata,
+        )
         return self._done(reply)
 
     def respond(self, instructions: str | None = None) -> Reply:
@@ -586,14 +600,14 @@ class Agent:
                 self._send(packets)
             case c.Emit(event):
                 self._emit(event)
-            case c.Say() | c.Tell() | c.Respond():
+            case c.Say() | c.Fill() | c.Tell() | c.Respond():
                 self._ask(action)
             case c.Interrupted(reply_id, played_ms, text):
                 self.brain.interrupted(reply_id, played_ms, text)
             case c.ToolResult(call_id, output):
                 self.brain.tool_result(call_id, output)
-            case c.Add(reply):
-                self._playout.add(reply)
+            case c.Add(reply, before):
+                self._playout.add(reply, before)
             case c.Finish(reply, text):
                 self._playout.finish(reply, text)
             case c.Drop(replies):
@@ -631,7 +645,7 @@ class Agent:
             case c.Leave(reason, failure):
                 self._stop_soon(reason, failure)
 
-    def _ask(self, action: c.Say | c.Tell | c.Respond) -> None:
+    def _ask(self, action: c.Say | c.Fill | c.Tell | c.Respond) -> None:
         reply = action.reply
         if reply.state != "asked":
             return
@@ -639,8 +653,15 @@ class Agent:
             match action:
                 case c.Say(_, text):
                     self.conversation.asked(reply, self.brain.speak(text))
+                case c.Fill(_, text):
+                    if not isinstance(self.brain, Filling):
+                        raise BadState("this brain says nothing while it thinks")
+                    self.conversation.asked(reply, self.brain.fill(text))
                 case c.Tell(_, text, role):
-                    self.brain.tell(text, role)
+                    more: dict[str, Any] = {"metadata": action.metadata} if action.metadata else {}
+                    more |= {} if action.respond else {"respond": False}
+                    more |= {} if reply.interruptable else {"interruptable": False}
+                    self.brain.tell(text, role, **more)
                 case c.Respond(_, instructions):
                     self.brain.respond(instructions)
         except LipwireError as exc:

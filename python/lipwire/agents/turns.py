@@ -166,7 +166,7 @@ class Turns:
             turn.greeting = next(self._greetings)
         self._kept.append(turn)
         self.count += 1
-        if reason in ("speech", "text", "think", "respond"):
+        if reason in ("speech", "text", "think", "respond", "silence"):
             self.open = turn
         return turn
 

@@ -16,7 +16,9 @@ from ..agents.checks import check_mcp, check_realtime, check_style, check_tools
 from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
+from ..agents.filler import check_filler
 from ..agents.openai_models import REALTIME, SPEECH, TRANSCRIPTION
+from ..agents.skip_patterns import check_skip_patterns
 from ..agents.speech.offline_stt import SPHINX, what_hears
 from ..agents.speech.offline_stt import told as ears_told
 from ..agents.turn_taking import TELLS_TURNS, check_turn_taking
@@ -149,10 +151,10 @@ class AgentSetup:
 
         Raises:
             InvalidArgument: an unknown avatar, a voice by a path, a channel of Agora's where the server is not set up
-            for them, motion where none is sent, headers for a service that it does not ask, turns that its brain does
-            not know, words to be expected by ears that cannot be told, no LLM where it has none itself, what its chat
-            service's style has not, a realtime model where it has another brain for every agent, or a vendor that
-            cannot be called.
+            for them, motion where none is sent, headers for a service that it does not ask, what its brain cannot do,
+            words to be expected by ears that cannot be told, no LLM where it has none itself, what its chat service's
+            style has not, a realtime model where it has another brain for every agent, or that cannot do what is asked
+            of it, or a vendor or servers of functions that cannot be called.
         """
         c = self.config
         if agent.transport == "agora" and not self.in_agora:
@@ -195,9 +197,9 @@ class AgentSetup:
         check_tools(agent.tools, agent.llm.template_variables)
         check_mcp(agent.llm.mcp_servers)
         if agent.realtime is not None:
-            if agent.brain != "realtime":
-                raise InvalidArgument(f"mllm: this server's agents think by {agent.brain} (agent_brain); leave it out")
             check_realtime(agent.realtime)
+        check_skip_patterns(agent)
+        check_filler(agent)
         if agent.brain == "guide" and agent.llm.greeting_message is None:
             agent.llm.greeting_message = greeting_in(agent.language)
         services = self.services(agent)

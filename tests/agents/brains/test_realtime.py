@@ -230,7 +230,7 @@ async def test_functions_of_ours_and_of_the_clients() -> None:
         asked = await record.wait(ToolCalled, handled=False)
         brain.tool_result(asked.call_id, "Bonn")
         done = await record.wait(ReplyFinished)
-        assert done.text == "One moment.Three, in Bonn." and len(record.of(ReplyStarted)) == 1
+        assert done.text == "One moment. Three, in Bonn." and len(record.of(ReplyStarted)) == 1
         assert record.seconds(done.reply_id) == pytest.approx(0.5)
         outputs = [e["item"] for e in fake.of("conversation.item.create")]
         answers = [item["output"] for item in outputs if item["type"] == "function_call_output"]
@@ -456,8 +456,10 @@ class Scripted:
     async def begin(self, response: str, **members: Any) -> None:
         await self.send("response.created", response={"id": response, "status": "in_progress", **members})
 
-    async def say(self, response: str, text: str, seconds: float = 0.1, names: str = "output_audio") -> None:
-        where = {"response_id": response, "item_id": f"item_{response}", "content_index": 0}
+    async def say(
+        self, response: str, text: str, seconds: float = 0.1, names: str = "output_audio", item: str = "", part: int = 0
+    ) -> None:
+        where = {"response_id": response, "item_id": item or f"item_{response}", "content_index": part}
         await self.send(f"response.{names}_transcript.delta", **where, delta=text)
         sound = base64.b64encode(LOUD * round(seconds * 150)).decode()
         await self.send(f"response.{names}.delta", **where, delta=sound)
@@ -636,6 +638,29 @@ async def test_an_answer_in_text_is_spoken(names: str) -> None:
         await service.end("r3")
         done = await record.wait(ReplyFinished, 3)
         assert done.text == "The same." and record.seconds(done.reply_id) == pytest.approx(0.2, abs=0.01)
+
+
+async def test_parts_of_an_answer_are_not_glued_together() -> None:
+    """Neither told, nor remembered, nor spoken."""
+    async with script(lambda config: OfflineTts("en-us", config.language)) as (brain, record, service):
+        await service.begin("r1")
+        for item, part, text in (("a", 0, "Let me"), ("a", 0, " see."), ("b", 0, "It is five."), ("b", 1, "Or six.")):
+            await service.say("r1", text, item=item, part=part)
+        await service.send(
+            "response.output_audio_transcript.done", response_id="r1", item_id="c", content_index=0, transcript=" Or."
+        )
+        await service.end("r1")
+        done = await record.wait(ReplyFinished)
+        assert done.text == "Let me see. It is five. Or six. Or." == record.text(done.reply_id)
+        assert brain._context.messages()[-1]["content"] == done.text
+        await service.begin("r2")
+        for item, text in (("d", "First"), ("d", " this"), ("e", "Then that")):
+            await service.write("r2", text, item)
+        await service.end("r2")
+        done = await record.wait(ReplyFinished, 2)
+        assert done.text == "First this Then that" == record.text(done.reply_id)
+        assert [one.text for one in record.of(ReplyText, reply_id=done.reply_id)] == ["First this", " Then that"]
+        assert brain._context.messages()[-1]["content"] == done.text and not record.of(Failed)
 
 
 async def test_an_answer_in_text_is_told_where_there_is_no_voice() -> None:
