@@ -99,7 +99,7 @@ async def test_a_user_id_that_somebody_has(service: Service) -> None:
 
     somebody = service.rooms.channel("lobby", "7")
     await somebody.open(StreamSpec(session_id="x", width=16, height=16, fps=25))  # type: ignore[arg-type]
-    async with httpx.AsyncClient(base_url=service.http_url, headers={"x-api-key": KEY}) as client:
+    async with httpx.AsyncClient(base_url=service.http_url, headers={"x-api-key": KEY}, timeout=WAIT) as client:
         reply = await client.post("/start_agent", json={"channel_name": "lobby", "uid": 7})
         assert (reply.status_code, "'7'" in reply.json()["error"]) == (503, True)
     await somebody.close()
