@@ -489,7 +489,7 @@ class Conversation:
         if self.turns.open is not None and self._is_due():  # an answer that has not begun will not be said either
             assert self._due is not None
             self._due.state = "refused"
-            self.turns.end(self.turns.open, "interrupted", self._now_ms, "interrupt", transport)
+            self.turns.end(self.turns.open, "interrupted", self._now_ms, cause, transport)
             cut = True
         self._review()
         return cut
@@ -1301,7 +1301,8 @@ class Conversation:
         if answer is None:
             self._fillers.over()
         filler = self.config.filler
-        busy = self._asked or any(reply.state == "heard" for reply in self._live.values()) or self._doubt is not None
+        speaks = self._spoken is not None or self._doubt is not None
+        busy = speaks or self._asked or any(reply.state == "heard" for reply in self._live.values())
         if answer is None or filler is None or busy or not self._is_understood(answer):
             return
         if text := self._fillers.look(filler, self.clock):

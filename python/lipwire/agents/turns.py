@@ -223,18 +223,22 @@ class History:
     def add(self, role: str, text: str, turn_id: int, wall_ms: int, speech: tuple[float, float] | None = None) -> None:
         """Adds a message of `wall_ms` (ms since 1970), which was said from one moment of the agent's clock to another
         (`speech`, in ms) where it was said. What the user said may become known while it is answered, or later: it
-        comes before its answer."""
+        comes before its answer. An answer comes before what was asked while it was said."""
         entry = {"role": role, "content": text, "turn_id": turn_id, "timestamp": wall_ms}
         if speech is not None:
             entry |= {"speech_start_ms": round(speech[0]), "speech_end_ms": round(speech[1])}
         later: list[dict[str, Any]] = []
-        while role == "user" and self._kept:
-            last = self._kept[-1]
-            if last["turn_id"] < turn_id or (last["turn_id"] == turn_id and last["role"] == "user"):
-                break
+        while self._kept and self._precedes(role, turn_id, self._kept[-1]):
             later.append(self._kept.pop())
         self._kept.append(entry)
         self._kept.extend(reversed(later))
+
+    @staticmethod
+    def _precedes(role: str, turn_id: int, other: dict[str, Any]) -> bool:
+        """Whether a message of this turn stands before another one."""
+        if role == "user":
+            return bool(other["turn_id"] > turn_id) or (other["turn_id"] == turn_id and other["role"] != "user")
+        return role == "assistant" and other["role"] != "assistant" and bool(other["turn_id"] > turn_id)
 
     def as_list(self) -> list[dict[str, Any]]:
         """`{role, content, turn_id, timestamp}`, and of what was said `speech_start_ms` and `speech_end_ms`; the oldest
