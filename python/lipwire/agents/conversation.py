@@ -28,7 +28,7 @@ from .._core import RATE
 from ..errors import BadState, InvalidArgument, LipwireError
 from ..protocol import transcript as t
 from . import client_messages as m
-from .beside import Aside, Beside, fate
+from .beside import Aside, Beside, fate, unwanted
 from .brains import base as b
 from .client_messages import Priority
 from .config import MAX_TURN_MS, AgentConfig
@@ -93,10 +93,11 @@ class Hear(Struct, frozen=True):
 
 class Say(Struct, frozen=True):
     """The brain is to say this: `Brain.speak`. Then `asked` tells the conversation the id, or `refused` the error. A
-    reply that is no longer "asked" by then is left out."""
+    reply that is no longer "asked" by then is left out. `recorded`: a recording says it, where it can be had."""
 
     reply: Reply
     text: str
+    recorded: bool = False
 
 
 class Fill(Struct, frozen=True):
@@ -740,9 +741,10 @@ class Conversation:
             self._greet()
 
     def _greet(self) -> None:
-        if self._greeter.look(self.clock) and self.config.llm.greeting_message:
+        how, text = self.config.greeting, self.config.llm.greeting_message or ""
+        if self._greeter.look(self.clock) and (text or how.audio_url):
             self._cut_off([reply for reply in self._live.values() if reply.reason == "greeting"])
-            self._say(self.config.llm.greeting_message, "greeting", self.config.greeting.interruptable)
+            self._say(text, "greeting", how.interruptable, recorded=bool(how.audio_url))
 
     def left(self, user: str) -> None:
         """Somebody is gone."""
@@ -991,8 +993,10 @@ class Conversation:
             turn = self.turns.open or self.turns.newest or self.turns.begin("speech", self._now_ms, self._speaks)
             self._is_of(event.item_id, turn)
         user = turn.user or self._speaks
-        self.transcripts.user(turn.turn_id, user, event.text, event.final, event.words, self._now_ms)
-        if (aside := self._beside.of(turn)) is not None:
+        aside = self._beside.of(turn)
+        if aside is None or not unwanted(self.config.interruption):
+            self.transcripts.user(turn.turn_id, user, event.text, event.final, event.words, self._now_ms)
+        if aside is not None:
             self._said_beside(aside, event)
             return
         if self._settle_doubt(turn, event) or not event.final:
@@ -1088,9 +1092,13 @@ class Conversation:
                 self.command(command)
         if event.final and aside.calls:
             self._beside.drop(aside)
-            self._answer([(turn, event)])
+            if event.text.strip():
+                self._answer_beside([(turn, event)])
+            elif turn is self.turns.open:  # what was taken for a keyword was none
+                self._due = None
+                self.turns.drop_open(self._now_ms)
 
-    def _answer(self, said: list[tuple[Turn, b.UserText]]) -> None:
+    def _answer_beside(self, said: list[tuple[Turn, b.UserText]]) -> None:
         """What was said beside is answered now, and its last turn has the answer."""
         for turn, event in said:
             self._user_said(turn, event)
@@ -1103,7 +1111,7 @@ class Conversation:
         if turn is not self.turns.open:
             self.turns.drop_open(self._now_ms)
             self.turns.again(turn)
-            turn.user_ended_ns = self._ns  # until now nobody waited
+            turn.let_wait_ns = self._ns
         reply = self._due if self._is_due() and self._due is not None else self._expect_reply("speech")
         self._do(Tell(reply, "\n".join(event.text for _, event in said), "user"))
 
@@ -1327,12 +1335,12 @@ class Conversation:
         self._review()
         return self._due
 
-    def _say(self, text: str, reason: StartReason, interruptable: bool = True) -> Reply:
+    def _say(self, text: str, reason: StartReason, interruptable: bool = True, *, recorded: bool = False) -> Reply:
         reply = Reply(reason, interruptable=interruptable, expected_until=self._in(REPLY_DUE), own_words=True)
         self._asked.append(reply)
         if len(self._asked) > REMEMBERED:
             self._asked.pop(0).state = "refused"
-        self._do(Say(reply, text))
+        self._do(Say(reply, text, recorded))
         self._review()
         return reply
 
@@ -1533,7 +1541,7 @@ class Conversation:
         elif self._is_due() or said or any(self.clock < reply.expected_until for reply in self._asked):
             state = "thinking"
         elif self._spoken is None and not (self.winding_up or self.leaving) and (waiting := self._beside.take()):
-            self._answer([(one.turn, one.said) for one in waiting if one.said is not None])
+            self._answer_beside([(one.turn, one.said) for one in waiting if one.said is not None])
             return  # which has looked at it again
         else:
             state = "listening" if self.accompanied else "idle"
