@@ -13,12 +13,14 @@ slow down before it: how that comes out is not known.
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +32,10 @@ from lipwire import G722Decoder
 from lipwire.agents.config import TurnDetection
 from lipwire.agents.speech.activity import Activity, SileroActivity
 from lipwire.agents.speech.judge import OnProbability
-from lipwire.agents.speech.turn_detector import ASK_MS, TurnDetector
+from lipwire.agents.speech.turn_detector import ASK_MS, OVER, TurnDetector
 from lipwire.agents.speech.vad import FRAME, FRAME_MS, LATE, Vad
 from lipwire.errors import ModelFailed
+from lipwire.models.ears.whisper import Whisper
 from lipwire.models.find import find
 from lipwire.models.turn.silero import Silero
 from lipwire.models.turn.smart_turn import SmartTurn
@@ -44,6 +47,8 @@ import human
 
 CHUNK_SPREAD = 512
 """Samples by which speech begins earlier or later: detectors have chunks."""
+KEPT = 0.97
+"""Of whole sentences that are to be over a line."""
 SOFT_MS = 250
 """An onset that takes longer to be heard is a soft one that was missed."""
 
@@ -260,34 +265,90 @@ def ends(results: Results, clips: list[Clip]) -> None:
         results.skip("Smart Turn", str(exc))
         model = None
     aligned = [(clip, placed) for clip in clips if (placed := places(clip))]
-    whole = [(clip, clip.last, None) for clip, _ in aligned if re.search(r"[.!?]$", clip.text)]
+    whole = [(clip, clip.last) for clip, _ in aligned if re.search(r"[.!?]$", clip.text)]
     rng = random.Random(5)
     cut = []
     for clip, placed in aligned:
         count = min(rng.randint(max(2, round(len(placed) * 0.35)), max(3, round(len(placed) * 0.8))), len(placed) - 1)
-        cut.append((clip, int(placed[count - 1][1] * RATE), " ".join(word for word, _ in placed[:count])))
+        cut.append((clip, int(placed[count - 1][1] * RATE)))
     ways: dict[str, tuple[SmartTurn | None, bool]] = {"melody": (None, False), "melody and text": (None, True)}
     if model is not None:
+        held_out(results, model, whole, cut)
         ways |= {"Smart Turn": (model, False), "Smart Turn and text": (model, True)}
+    said = {(clip.name, end): understood(clip, end) for clip, end in [*whole, *cut]}
     for name, (judge, texts) in ways.items():
         best = name == "Smart Turn and text"
         took: list[float] = []
-        waits = [ended(clip, end, clip.text if texts else None, judge, took) for clip, end, _ in whole]
+        waits = [ended(clip, end, said[clip.name, end] if texts else None, judge, took) for clip, end in whole]
         found = [wait for wait in waits if wait is not None]
         extra: dict[str, Any] = {"p50": percentile(found, 50), "p95": percentile(found, 95), "max": max(found)}
         quick = 100 * sum(wait <= 300 for wait in found) / len(waits)
         extra |= {"goal": ">= 95"} if best else {}
         results.add(f"{name}: a whole sentence ends within 300 ms", quick, "%", n=len(waits), **extra)
-        waits = [ended(clip, end, text if texts else None, judge, took) for clip, end, text in cut]
+        waits = [ended(clip, end, said[clip.name, end] if texts else None, judge, took) for clip, end in cut]
         held, half = (100 * sum(wait is None or wait > ms for wait in waits) / len(waits) for ms in (1000, 450))
         extra = {"goal": ">= 60"} if best else {}
         results.add(f"{name}: a cut sentence is waited for", held, "%", n=len(waits), half_a_second=half, **extra)
         if took:
             results.add(f"{name}, a question", percentile(took, 50), "ms of CPU", n=len(took), p95=percentile(took, 95))
     silence = TurnDetection(silence_duration_ms=500)
-    waits = [ended(clip, end, None, None, [], silence) for clip, end, _ in whole]
+    waits = [ended(clip, end, None, None, [], silence) for clip, end in whole]
     found = [wait for wait in waits if wait is not None]
     results.add("500 ms of silence alone: a whole sentence ends", percentile(found, 50), "ms", n=len(waits))
+
+
+def held_out(results: Results, model: SmartTurn, whole: list[Any], cut: list[Any]) -> None:
+    """The line from which on a turn is over, chosen on one half of the prompts and tried on the other, and the other
+    way round: the highest that `KEPT` of the half's whole sentences are over. Whether the last word leaves a text open
+    is not looked at."""
+
+    def half(clip: Clip) -> int:
+        return hashlib.sha256(clip.name.encode()).digest()[0] & 1
+
+    overs = [
+        [[judged(model, clip, end) for clip, end in found if half(clip) == side] for side in (0, 1)]
+        for found in (whole, cut)
+    ]
+    for side in (0, 1):
+        line = float(np.quantile(overs[0][side], 1 - KEPT, method="lower"))
+        for name, at in (("chosen on the other half", line), ("agents' line", OVER)):
+            ends, waits = (np.array(found[1 - side]) for found in overs)
+            extra = {"line": round(at, 3), "whole": len(ends), "cut": len(waits)}
+            results.add(
+                f"Smart Turn, half {1 - side}, {name}: whole sentences over it", 100 * (ends >= at).mean(), "%", **extra
+            )
+            results.add("the same: cut ones under it", 100 * (waits < at).mean(), "%", **extra)
+
+
+class Noting(SmartTurn):
+    """Keeps what it has answered last."""
+
+    def __init__(self, model: SmartTurn) -> None:
+        self._model, self.last = model, 0.0
+
+    def probability(self, pcm: bytes) -> float:
+        self.last = self._model.probability(pcm)
+        return self.last
+
+
+def judged(model: SmartTurn, clip: Clip, end: int) -> float:
+    """How probable it is to be over, when agents ask that of a clip that is cut at a sample; 0 = they do not."""
+    noting = Noting(model)
+    ended(clip, end, None, noting, [])
+    return noting.last
+
+
+def understood(clip: Clip, end: int) -> str:
+    """What whisper makes of a clip that is cut at a sample."""
+    rng = np.random.default_rng(9)
+    said = np.concatenate([quiet(RATE * 3 // 10, rng), clip.sound[clip.first : end], quiet(RATE // 10, rng)])
+    pcm = np.clip(np.rint(said), -32768, 32767).astype("<i2").tobytes()
+    return ears().transcribe(pcm, "en", words=False, partial=False).text
+
+
+@cache
+def ears() -> Whisper:
+    return Whisper(find("whisper-tiny.en"))
 
 
 def places(clip: Clip) -> list[tuple[str, float]]:

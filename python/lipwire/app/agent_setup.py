@@ -16,10 +16,12 @@ from ..agents.checks import check_mcp, check_realtime, check_style, check_tools
 from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
+from ..agents.filler import check_filler
 from ..agents.openai_models import REALTIME, SPEECH, TRANSCRIPTION
+from ..agents.skip_patterns import check_skip_patterns
+from ..agents.speech.offline_stt import SPHINX, what_hears
 from ..agents.speech.offline_stt import told as ears_told
-from ..agents.speech.offline_stt import what_hears
-from ..agents.turn_taking import check_turn_taking
+from ..agents.turn_taking import TELLS_TURNS, check_turn_taking
 from ..channel.agora.channel import Agora, AgoraOptions, agora_token
 from ..channel.agora.presence import available, lacking
 from ..channel.agora.wire import check_encryption
@@ -149,9 +151,8 @@ class AgentSetup:
 
         Raises:
             InvalidArgument: an unknown avatar, a voice by a path, a channel of Agora's where the server is not set up
-            for them, motion where none is sent, headers for a service that it does not ask, turns that its brain does
-            not know, no LLM where it has none itself, what its chat service's style has not, a realtime model where it
-            has another brain for every agent, or a vendor of speech that cannot be called.
+            for them, or anything else that this server has not, that its brain cannot do, or that cannot be called; it
+            says which, and what to do.
         """
         c = self.config
         if agent.transport == "agora" and not self.in_agora:
@@ -194,9 +195,9 @@ class AgentSetup:
         check_tools(agent.tools, agent.llm.template_variables)
         check_mcp(agent.llm.mcp_servers)
         if agent.realtime is not None:
-            if agent.brain != "realtime":
-                raise InvalidArgument(f"mllm: this server's agents think by {agent.brain} (agent_brain); leave it out")
             check_realtime(agent.realtime)
+        check_skip_patterns(agent)
+        check_filler(agent)
         if agent.brain == "guide" and agent.llm.greeting_message is None:
             agent.llm.greeting_message = greeting_in(agent.language)
         services = self.services(agent)
@@ -206,7 +207,24 @@ class AgentSetup:
         ):
             if headers and (url is None or agent.brain not in ("cascade", "guide")):
                 raise InvalidArgument(f"{name}: this agent asks no such service (brain {agent.brain}, {setting} {url})")
+        if agent.asr_keywords:
+            self._check_expected(agent, services)
         _check_vendors(agent)
+
+    @staticmethod
+    def _check_expected(agent: AgentConfig, services: Services) -> None:
+        """Whether what hears can be told which words to expect."""
+        if agent.brain not in TELLS_TURNS:
+            raise InvalidArgument(f"asr.keywords: by the brain {agent.brain} no ears of this server hear; leave it out")
+        if agent.asr is not None or services.stt_url is not None:
+            return
+        try:
+            hears, _ = what_hears(agent.language, services.hearing_model)
+        except LipwireError:
+            return  # making its brain says so
+        if hears == SPHINX:
+            text = "on this server pocketsphinx hears, which cannot be told; leave it out, or have its operator"
+            raise InvalidArgument(f"asr.keywords: {text} pip install 'lipwire[offline]'")
 
     def _check_own_llm(self, agent: AgentConfig) -> None:
         """Whether the server's own LLM, which was not named, can be asked."""

@@ -186,11 +186,11 @@ def _control(
 
     @post("/projects/{appid:str}/agents/{agent_id:str}/leave", status_code=200, responses=usual, security=_SECURITY)
     async def leave(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
-        """End an agent; answers once it has left."""
+        """End an agent; answers once it has left, or at once where it first ends what it says."""
         record = find(request, appid, agent_id, leaving=True)
         if not record.active:
             raise AgentNotFound(f"agent {record.id} has ended: {record.reason}")
-        await manager.stop(record)
+        await manager.leave(record)
         return describe(record)
 
     @post(
@@ -404,7 +404,7 @@ def process_routes(
         record = manager.in_channel(channel, owner)
         if record is None:
             raise AgentNotFound(channel)
-        await manager.stop(record)
+        await manager.leave(record)
         return b.ProcessReply(status="Agent process terminated", channel_name=channel)
 
     @post("/start_agent", status_code=200, operation_class=operation(b.StartAgent), responses=_PROCESS_ERRORS)

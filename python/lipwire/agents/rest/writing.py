@@ -213,6 +213,8 @@ def _options(config: AgentConfig, greeting: Greeting) -> dict[str, Any]:
         said["tts"] = _vendor(config.tts)
     if config.asr is not None:
         said["asr"] = _vendor(config.asr)
+    elif config.asr_keywords:
+        said["asr.keywords"] = config.asr_keywords
     if config.encryption is not None:
         said["rtc"] = {
             "encryption_key": config.encryption.key,
