@@ -202,8 +202,8 @@ class AgentSetup:
             agent.llm.greeting_message = greeting_in(agent.language)
         services = self.services(agent)
         for name, headers, setting, url in (
-            ("asr.headers", agent.stt_headers, "stt_url", agent.asr or services.stt_url),
-            ("tts.headers", agent.tts_headers, "tts_url", agent.tts or services.tts_url),
+            ("asr.headers", agent.stt_headers, "stt_url", agent.asr.name if agent.asr else services.stt_url),
+            ("tts.headers", agent.tts_headers, "tts_url", agent.tts.name if agent.tts else services.tts_url),
         ):
             if headers and (url is None or agent.brain not in ("cascade", "guide")):
                 raise InvalidArgument(f"{name}: this agent asks no such service (brain {agent.brain}, {setting} {url})")

@@ -5,6 +5,7 @@ documentation."""
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import subprocess
 import tempfile
@@ -22,8 +23,15 @@ from support.fakes import FakeTts
 from support.fakes.sockets import Handshake, SocketFake
 from support.fakes.vendors import FakeCartesia, FakeDeepgramEars, FakeDeepgramSpeech, FakeElevenLabs, FakeMicrosoftEars
 from support.fakes.vendors import spoken as words
+from support.machine import require
 
 TEXT = "I would like to go."
+
+
+def client_of(name: str) -> Any:
+    """A vendor's client."""
+    require(importlib.util.find_spec(name), name)
+    return importlib.import_module(name)
 
 
 async def speak(fake: SocketFake, name: str, **params: Any) -> bytes:
@@ -52,7 +60,7 @@ def same(ours: Handshake, theirs: Handshake, *headers: str) -> None:
 
 
 async def test_cartesia() -> None:
-    cartesia = pytest.importorskip("cartesia")
+    cartesia = client_of("cartesia")
     async with FakeCartesia() as fake:
         voice = {"mode": "id", "id": "v"}
         pcm = await speak(fake, "cartesia", api_key="k", model_id="sonic-2", language="en", voice=voice)
@@ -77,7 +85,7 @@ async def test_cartesia() -> None:
 
 
 async def test_deepgram_speaks() -> None:
-    deepgram = pytest.importorskip("deepgram")
+    deepgram = client_of("deepgram")
     async with FakeDeepgramSpeech() as fake:
         pcm = await speak(fake, "deepgram", api_key="k", model="aura-2-thalia-en")
         client = deepgram.AsyncDeepgramClient(api_key="k", environment=_environment(fake))
@@ -100,7 +108,7 @@ async def test_deepgram_speaks() -> None:
 
 
 async def test_deepgram_hears() -> None:
-    deepgram = pytest.importorskip("deepgram")
+    deepgram = client_of("deepgram")
     async with FakeDeepgramEars() as fake:
         pcm = words("alpha", "bravo")
         text = await hear(fake, "deepgram", pcm, ["Kit", "Ohm"], url=fake.url, smart_format=True)
@@ -137,7 +145,7 @@ def _environment(fake: SocketFake) -> Any:
 
 
 async def test_elevenlabs() -> None:
-    elevenlabs = pytest.importorskip("elevenlabs")
+    elevenlabs = client_of("elevenlabs")
     async with FakeElevenLabs() as fake:
         pcm = await speak(fake, "elevenlabs", key="k", voice_id="rachel", model_id="eleven_flash_v2_5", stability=0.5)
         client = elevenlabs.ElevenLabs(api_key="k")
