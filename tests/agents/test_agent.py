@@ -23,7 +23,7 @@ from lipwire.agents.brains.cascade import CascadeBrain
 from lipwire.agents.brains.echo import EchoBrain, Fail, Say, ScriptBrain
 from lipwire.agents.config import AgentConfig, Llm, TurnDetection
 from lipwire.agents.events import AgentFailed, Ended, Said, StateChanged
-from lipwire.agents.options import Filler
+from lipwire.agents.options import Filler, Greeting
 from lipwire.agents.replies import Reply
 from lipwire.audio import espeak as voice
 from lipwire.avatar.art import AXES
@@ -33,6 +33,7 @@ from lipwire.protocol import transcript as t
 from support.agent_puppet import BLOCK, RATE, Clock, MemoryChannel, MemoryRoom, Puppet, tone
 from support.fakes import FakeChat, FakeStt, FakeTts
 from support.machine import require
+from support.recordings import Files, wav
 
 NOW = time.monotonic_ns
 
@@ -1122,3 +1123,48 @@ async def test_a_farewell_is_over_when_all_is_said() -> None:
         assert [h["content"] for h in s.agent.history()] == ["Goodbye, then.", "Do come again."]
         assert s.clock.now / RATE >= 1.5
     await s.agent.farewell()  # it has ended
+
+
+async def test_a_recording_greets_and_the_model_knows_what_it_said() -> None:
+    async with Files(wav()) as files, FakeChat("Fine.") as chat, FakeStt() as stt, FakeTts() as tts:
+        services = Services(stt_url=stt.url, tts_url=tts.url, end_of_turn="silence")
+        llm = Llm(url=chat.url)
+        brain = CascadeBrain(AgentConfig(name="a", channel="c", llm=llm), services)
+        greeting = Greeting(audio_url=files.url, audio_timeout_ms=10_000, mode="single_every")
+        async with agent(brain, llm={"greeting_message": "Welcome! How are you?"}, greeting=greeting) as s:
+            await s.clock.until(lambda: s.agent.history())
+            assert s.agent.history()[0]["content"] == "Welcome! How are you?" and not tts.texts
+            assert s.agent.turns()[0]["start_reason"] == "greeting" and s.agent.turns()[0]["played_ms"] == 500
+            s.agent.tell("Fine, and you?")
+            await s.clock.until(lambda: len(s.agent.history()) == 3)
+            asked = [(m["role"], m["content"]) for m in chat.requests[0]["messages"]]
+            assert asked[-2:] == [("assistant", "Welcome! How are you?"), ("user", "Fine, and you?")]
+            await s.user.close()
+            await s.clock.run(0.2)
+            await s.join()
+            await s.clock.until(lambda: s.agent.state == "speaking")
+            s.agent.interrupt()
+            s.agent.tell("Wait.")
+            await s.clock.until(lambda: len(chat.requests) == 2)
+            said = [m["content"] for m in chat.requests[1]["messages"] if m["role"] == "assistant"]
+            assert "Welcome! How are you?" not in said[-1], "it was cut off"
+            assert len(files.received) == 1
+
+
+@pytest.mark.parametrize("text", ["Welcome!", ""])
+async def test_a_greeting_whose_recording_cannot_be_had(text: str) -> None:
+    async with Files(b"no sound") as files:
+        greeting = Greeting(audio_url=files.url, audio_timeout_ms=10_000)
+        async with agent(llm={"greeting_message": text}, greeting=greeting) as s:
+            await s.clock.until(lambda: s.of(b.Failed))
+            failed = s.of(b.Failed)[0]
+            assert "the greeting's recording" in failed.message and failed.minor is bool(text)
+            assert [call[1] for call in s.calls("speak")] == ([text] if text else [])
+            assert not s.captions(t.Error), "nobody misses anything"
+    async with Files(wav(), wait=5.0) as files:
+        greeting = Greeting(audio_url=files.url, audio_timeout_ms=10_000)
+        async with agent(llm={"greeting_message": text}, greeting=greeting) as s:
+            await s.clock.run(0.2)
+            assert s.agent.state == "thinking" and s.agent.interrupt()
+            await s.clock.run(0.2)
+            assert s.agent.state == "listening" and not s.calls("speak")

@@ -48,7 +48,7 @@ from ..publish.tee import Tee
 from ..session.preencoded import Preencoded
 from ..session.session import Session, SessionEvent
 from . import conversation as c
-from .brains.base import Brain, BrainEvent
+from .brains.base import Brain, BrainEvent, Failed
 from .client_messages import Priority, Upload
 from .config import AgentConfig
 from .conversation import Conversation
@@ -59,6 +59,7 @@ from .filler import Filling
 from .in_use import Part, Serving
 from .pictures import Pictures, Shown
 from .playout import ChannelSink, Playout
+from .recording import GreetingSound, Recording, Remembering
 from .replies import Reply
 from .speech import keywords as commands
 from .speech.commands import Command
@@ -120,7 +121,8 @@ class Agent:
         preencoded: as of Session, but that "on" has nobody wait: an encoder does its work until the video is there.
         film: records it: what the channel hears and sees of the agent, not of others. What both say is written beside
             it, as WebVTT, where `config.film` names it.
-        outward: where the URLs of pictures that users send may lead; None = none are fetched.
+        outward: where the URLs of pictures that users send may lead, and that of a greeting's recording; None = none
+            are fetched, but for the recording, whose URL is the operator's own.
     """
 
     def __init__(
@@ -164,6 +166,10 @@ class Agent:
         self._playout = Playout(self.session, self.conversation.over)
         self._spotter = spotter
         self._video = VideoSampler(brain.see)
+        greeting = config.greeting
+        self._recording = GreetingSound(greeting, outward) if greeting.audio_url else None
+        self._greeting: asyncio.Task[None] | None = None
+        """Waits for the recording."""
         self._pictures = Pictures(outward, self._picture, self._no_picture)
         self._queue = EventQueue(self._take_events)
         self._settling = False
@@ -185,6 +191,8 @@ class Agent:
             raise BadState("an agent starts once")
         self._finished = asyncio.get_running_loop().create_future()
         self._life = "running"
+        if self._recording is not None:
+            self._recording.start()
         try:
             if self.config.voice_commands and self._spotter is None:
                 try:
@@ -280,7 +288,17 @@ class Agent:
     async def _close_parts(self) -> None:
         self._channel.on_event = None
         self._queue.close()
-        parts: list[Any] = [self._pictures, self.brain, self.session, self.film, self._spotter, self._captions]
+        if self._greeting is not None:
+            self._greeting.cancel()
+        parts: list[Any] = [
+            self._pictures,
+            self._recording,
+            self.brain,
+            self.session,
+            self.film,
+            self._spotter,
+            self._captions,
+        ]
         for close in [part.close for part in parts if part is not None]:
             try:
                 await close()
@@ -651,6 +669,11 @@ class Agent:
             return
         try:
             match action:
+                case c.Say(_, text, True) if self._recording is not None:
+                    if self._greeting is not None:
+                        self._greeting.cancel()
+                    greet = self._play(self._recording, reply, text)
+                    self._greeting = asyncio.get_running_loop().create_task(greet, name="lipwire-greet")
                 case c.Say(_, text):
                     self.conversation.asked(reply, self.brain.speak(text))
                 case c.Fill(_, text):
@@ -666,6 +689,34 @@ class Agent:
                     self.brain.respond(instructions)
         except LipwireError as exc:
             self.conversation.refused(reply, exc)
+
+    async def _play(self, recording: GreetingSound, reply: Reply, text: str) -> None:
+        """Says a greeting as it was recorded; where that cannot be had, its text."""
+        found: Recording | None = None
+        error = LipwireError("the greeting's recording cannot be used")
+        try:
+            found = await recording.get()
+        except LipwireError as exc:
+            error = exc
+        except Exception:  # the edge: there is the text
+            logger.exception("[%s] the greeting's recording failed", self.config.name)
+        if self._life != "running" or reply.state != "asked":
+            return
+        conversation = self._now()
+        if found is None and not text:
+            conversation.refused(reply, error)
+        elif found is None:
+            logger.warning("[%s] %s; its text is said", self.config.name, error)
+            self._emit(Failed("TTS_ERROR", f"{error}; its text is said", minor=True))
+            self._ask(c.Say(reply, text))
+        else:
+            reply_id = f"greeting_{secrets.token_hex(8)}"
+            conversation.asked(reply, reply_id)
+            if isinstance(self.brain, Remembering):
+                self.brain.remember(reply_id, text)
+            for event in found.as_reply(reply_id, text, time.monotonic_ns()):
+                conversation.brain(event)
+        self._settle()
 
     def _send(self, packets: list[bytes]) -> None:
         try:

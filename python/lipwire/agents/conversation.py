@@ -93,10 +93,11 @@ class Hear(Struct, frozen=True):
 
 class Say(Struct, frozen=True):
     """The brain is to say this: `Brain.speak`. Then `asked` tells the conversation the id, or `refused` the error. A
-    reply that is no longer "asked" by then is left out."""
+    reply that is no longer "asked" by then is left out. `recorded`: a recording says it, where it can be had."""
 
     reply: Reply
     text: str
+    recorded: bool = False
 
 
 class Fill(Struct, frozen=True):
@@ -740,9 +741,10 @@ class Conversation:
             self._greet()
 
     def _greet(self) -> None:
-        if self._greeter.look(self.clock) and self.config.llm.greeting_message:
+        how, text = self.config.greeting, self.config.llm.greeting_message or ""
+        if self._greeter.look(self.clock) and (text or how.audio_url):
             self._cut_off([reply for reply in self._live.values() if reply.reason == "greeting"])
-            self._say(self.config.llm.greeting_message, "greeting", self.config.greeting.interruptable)
+            self._say(text, "greeting", how.interruptable, recorded=bool(how.audio_url))
 
     def left(self, user: str) -> None:
         """Somebody is gone."""
@@ -1333,12 +1335,12 @@ class Conversation:
         self._review()
         return self._due
 
-    def _say(self, text: str, reason: StartReason, interruptable: bool = True) -> Reply:
+    def _say(self, text: str, reason: StartReason, interruptable: bool = True, *, recorded: bool = False) -> Reply:
         reply = Reply(reason, interruptable=interruptable, expected_until=self._in(REPLY_DUE), own_words=True)
         self._asked.append(reply)
         if len(self._asked) > REMEMBERED:
             self._asked.pop(0).state = "refused"
-        self._do(Say(reply, text))
+        self._do(Say(reply, text, recorded))
         self._review()
         return reply
 

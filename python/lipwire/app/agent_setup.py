@@ -151,10 +151,8 @@ class AgentSetup:
 
         Raises:
             InvalidArgument: an unknown avatar, a voice by a path, a channel of Agora's where the server is not set up
-            for them, motion where none is sent, headers for a service that it does not ask, what its brain cannot do,
-            words to be expected by ears that cannot be told, no LLM where it has none itself, what its chat service's
-            style has not, a realtime model where it has another brain for every agent, or that cannot do what is asked
-            of it, or a vendor or servers of functions that cannot be called.
+            for them, or anything else that this server has not, that its brain cannot do, or that cannot be called; it
+            says which, and what to do.
         """
         c = self.config
         if agent.transport == "agora" and not self.in_agora:

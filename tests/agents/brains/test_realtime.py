@@ -197,6 +197,28 @@ async def test_speak_is_said_out_of_the_conversation_and_then_part_of_it() -> No
         assert [(await record.wait(ReplyFinished, i)).reply_id for i in (2, 3)] == [first, second]
 
 
+async def test_what_a_recording_said_is_part_of_the_conversation() -> None:
+    async with scene() as (brain, record, fake):
+        brain.remember("greeting_1", "<face smile/>Welcome! How are you?")
+        await until(lambda: sent_items(fake) == [("assistant", "Welcome! How are you?")])
+        brain.interrupted("greeting_1", 300.0, "Welcome!")
+        await until(lambda: sent_items(fake)[-1] == ("assistant", "Welcome!"))
+        assert len(fake.of("conversation.item.delete")) == 1 and not record.events
+        assert brain._context.messages() == [{"role": "assistant", "content": "Welcome!"}]
+
+
+async def test_an_answer_that_is_to_stay_is_not_given_up_for_another() -> None:
+    async with script() as (brain, record, service):
+        brain.tell("one", interruptable=False)
+        await until(lambda: service.of("response.create"))
+        brain.tell("two")
+        await service.begin("r1", metadata=service.of("response.create")[0]["response"]["metadata"])
+        await service.say("r1", "One.")
+        await service.end("r1")
+        await until(lambda: len(service.of("response.create")) == 2)
+        assert (await record.wait(ReplyFinished)).reason == "done" and not service.of("response.cancel")
+
+
 async def test_a_reply_that_is_refused_as_it_begins_is_none() -> None:
     async with scene() as (brain, record, fake):
         record.on = lambda event: (  # type: ignore[assignment]

@@ -13,6 +13,7 @@ from msgspec.structs import fields
 from lipwire.agents import errors as e
 from lipwire.agents.config import AgentConfig, Llm, TurnDetection
 from lipwire.agents.describe import prompt
+from lipwire.agents.options import Greeting
 from lipwire.agents.rest import wire as w
 from lipwire.agents.rest import writing
 from lipwire.agents.rest.sections.shared import VAD
@@ -44,6 +45,7 @@ def test_defaults_are_those_of_agent_config(version: w.Version) -> None:
     expected.llm.url = "https://llm.example.org/v1/chat/completions"
     expected.transcripts = "v0.3" if version == "v1" else "v2"
     expected.llm.max_history = 10 if version == "v1" else 32
+    expected.greeting = Greeting(mode="single_first" if version == "v1" else "single_every")
     assert config == expected
     assert (config.idle_timeout, config.language, config.voice) == (30, "en-US", "")
     assert config.turn_detection == TurnDetection(

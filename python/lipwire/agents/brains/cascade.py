@@ -315,10 +315,15 @@ class CascadeBrain:
 
     def in_use(self) -> dict[Part, InUse]:
         """What it hears, speaks and tells turns with; of a service, what that is asked for."""
-        stt, tts = self._stt, self._tts
+        config, stt, tts = self._config, self._stt, self._tts
         used = self._make_detector.in_use()
-        used["voice"] = tts.in_use if isinstance(tts, OfflineTts) else InUse(name=self._config.voice)
-        if isinstance(stt, OfflineStt | HttpStt):
+        if isinstance(tts, OfflineTts):
+            used["voice"] = tts.in_use
+        else:
+            used["voice"] = InUse(name=config.voice or (config.tts.name if config.tts is not None else ""))
+        if config.asr is not None:
+            used["ears"] = InUse(name=config.asr.name)
+        elif isinstance(stt, OfflineStt | HttpStt):
             used["ears"] = stt.in_use
         return used
 
@@ -564,6 +569,10 @@ class CascadeBrain:
 
     def speak(self, text: str) -> str:
         return self._begin("speak", _given(text), None)
+
+    def remember(self, reply_id: str, text: str) -> None:
+        """See `Remembering`."""
+        self._context.said(reply_id, without_tags(text))
 
     def fill(self, text: str) -> str:
         """See `Filling`."""

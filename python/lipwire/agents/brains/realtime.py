@@ -467,6 +467,14 @@ class RealtimeBrain:
         self._want(reply)
         return reply.id
 
+    def remember(self, reply_id: str, text: str) -> None:
+        """See `Remembering`."""
+        reply = _Responses("speak", {})
+        reply.id, reply.text = reply_id, without_tags(text)
+        self._kept.append(reply)
+        self._context.said(reply.id, reply.text)
+        self._finish(reply, "done")
+
     def _want(self, reply: _Responses) -> None:
         """Raises BadState, BufferFull."""
         if self._closed:
