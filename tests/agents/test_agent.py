@@ -18,9 +18,12 @@ from PIL import Image
 
 from lipwire.agents.agent import Agent
 from lipwire.agents.brains import base as b
+from lipwire.agents.brains.base import Services
+from lipwire.agents.brains.cascade import CascadeBrain
 from lipwire.agents.brains.echo import EchoBrain, Fail, Say, ScriptBrain
 from lipwire.agents.config import AgentConfig, Llm, TurnDetection
 from lipwire.agents.events import AgentFailed, Ended, Said, StateChanged
+from lipwire.agents.options import Filler, Greeting
 from lipwire.agents.replies import Reply
 from lipwire.audio import espeak as voice
 from lipwire.avatar.art import AXES
@@ -28,7 +31,9 @@ from lipwire.channel.base import Connection, Heard, Seen, UserJoined, UserLeft
 from lipwire.errors import BadState, BufferFull, InvalidArgument, LipwireError
 from lipwire.protocol import transcript as t
 from support.agent_puppet import BLOCK, RATE, Clock, MemoryChannel, MemoryRoom, Puppet, tone
+from support.fakes import FakeChat, FakeStt, FakeTts
 from support.machine import require
+from support.recordings import Files, wav
 
 NOW = time.monotonic_ns
 
@@ -992,7 +997,7 @@ async def test_a_reply_that_the_brain_refuses_is_raised_and_said_in_its_state() 
         def speak(self, text: str) -> str:
             raise BufferFull("16 replies wait")
 
-        def tell(self, text: str, role: Any = "user", *, respond: bool = True, metadata: Any = None) -> None:
+        def tell(self, text: str, role: Any = "user", **more: Any) -> None:
             raise BufferFull("16 replies wait")
 
     async with agent(Full(), llm={"greeting_message": "Welcome!"}) as s:
@@ -1050,3 +1055,116 @@ async def test_winding_up_a_silent_agent_takes_no_time_and_so_does_one_that_ends
         assert not winding.done()
         await s.agent.stop()
         await winding
+
+
+# --------------------------------------------------------------------------------------- what it says by itself
+
+
+async def test_a_slow_model_is_filled_in_for_and_learns_nothing_of_it() -> None:
+    async with FakeChat("It is late.", first_token=0.4) as chat, FakeStt() as stt, FakeTts() as tts:
+        services = Services(stt_url=stt.url, tts_url=tts.url, end_of_turn="silence")
+        brain = CascadeBrain(AgentConfig(name="a", channel="c", llm=Llm(url=chat.url)), services)
+        async with agent(brain, filler=Filler(wait_ms=100, phrases=["Let me see."])) as s:
+            for _ in range(2):
+                s.agent.tell("How late is it?")
+                await s.clock.until(lambda: s.agent.history()[-1]["content"] == "It is late.")
+            assert [h["content"] for h in s.agent.history()] == ["How late is it?", "Let me see.", "It is late."] * 2
+            assert tts.texts == ["Let me see.", "It is late."] * 2
+            asked = [(m["role"], m["content"]) for m in chat.requests[1]["messages"]]
+            assert asked == [("user", "How late is it?"), ("assistant", "It is late."), ("user", "How late is it?")]
+            told = [m for m in s.captions(t.AssistantTranscription) if m.turn_status == t.ENDED]
+            assert [(m.turn_id, m.text) for m in told] == [(1, "Let me see. It is late."), (2, told[0].text)]
+            assert [turn["agent_text"] for turn in s.agent.turns()] == ["It is late."] * 2
+            assert s.agent.turns()[0]["e2e_latency_ms"] > 390, "of the answer"
+            s.agent.tell("And now?")
+            await s.clock.until(lambda: s.agent.state == "speaking")
+            s.agent.interrupt()  # the phrase, and the answer that was waited for
+            await s.clock.run(1.0)
+            assert s.agent.turns()[-1]["end_reason"] == "interrupted" and not brain._replies
+
+
+async def test_a_brain_that_cannot_fill_in_leaves_it() -> None:
+    async with agent(filler=Filler(wait_ms=100, phrases=["Let me see."])) as s:
+        s.agent.tell("How late is it?")
+        await s.clock.run(1.0)
+        assert s.agent.state == "thinking" and not s.of(b.Failed) and not s.calls("speak")
+        s.brain.reply("r1", tone(0.2), "Late.")
+        await s.clock.until(lambda: len(s.agent.history()) == 2)
+
+
+async def test_what_it_is_to_think_of_reaches_the_brain_with_what_belongs_to_it() -> None:
+    async with agent() as s:
+        reply = s.agent.think("It rains.", interruptable=False, metadata={"from": "sky"})
+        assert reply is not None and reply.state == "asked"
+        s.brain.emit(b.SpeechStarted(NOW()))
+        again = s.agent.think("It pours.", listening="inject")
+        assert again is not None
+        assert s.calls("tell") == [
+            ("tell", "It rains.", "user", {"metadata": {"from": "sky"}, "interruptable": False}),
+            ("tell", "It pours.", "user", {"respond": False}),
+        ]
+        assert s.agent.think("x", listening="ignore") is None
+    with pytest.raises(BadState):
+        s.agent.think("x")
+
+
+async def test_a_farewell_is_over_when_all_is_said() -> None:
+    async with agent() as s:
+        s.brain.reply("r1", tone(1.0), "Goodbye, then.")
+        s.agent.speak("Do come again.", "APPEND")
+        await s.clock.run(0.1)
+        leaving = asyncio.create_task(s.agent.farewell())
+        await s.clock.run(0.5)
+        assert not leaving.done()
+        with pytest.raises(BadState, match="leaving"):
+            s.agent.tell("Wait!")
+        s.brain.reply("said-1", tone(0.5), "Do come again.")
+        await s.clock.until(leaving.done)
+        assert [h["content"] for h in s.agent.history()] == ["Goodbye, then.", "Do come again."]
+        assert s.clock.now / RATE >= 1.5
+    await s.agent.farewell()  # it has ended
+
+
+async def test_a_recording_greets_and_the_model_knows_what_it_said() -> None:
+    async with Files(wav()) as files, FakeChat("Fine.") as chat, FakeStt() as stt, FakeTts() as tts:
+        services = Services(stt_url=stt.url, tts_url=tts.url, end_of_turn="silence")
+        llm = Llm(url=chat.url)
+        brain = CascadeBrain(AgentConfig(name="a", channel="c", llm=llm), services)
+        greeting = Greeting(audio_url=files.url, audio_timeout_ms=10_000, mode="single_every")
+        async with agent(brain, llm={"greeting_message": "Welcome! How are you?"}, greeting=greeting) as s:
+            await s.clock.until(lambda: s.agent.history())
+            assert s.agent.history()[0]["content"] == "Welcome! How are you?" and not tts.texts
+            assert s.agent.turns()[0]["start_reason"] == "greeting" and s.agent.turns()[0]["played_ms"] == 500
+            s.agent.tell("Fine, and you?")
+            await s.clock.until(lambda: len(s.agent.history()) == 3)
+            asked = [(m["role"], m["content"]) for m in chat.requests[0]["messages"]]
+            assert asked[-2:] == [("assistant", "Welcome! How are you?"), ("user", "Fine, and you?")]
+            await s.user.close()
+            await s.clock.run(0.2)
+            await s.join()
+            await s.clock.until(lambda: s.agent.state == "speaking")
+            s.agent.interrupt()
+            s.agent.tell("Wait.")
+            await s.clock.until(lambda: len(chat.requests) == 2)
+            said = [m["content"] for m in chat.requests[1]["messages"] if m["role"] == "assistant"]
+            assert "Welcome! How are you?" not in said[-1], "it was cut off"
+            assert len(files.received) == 1
+
+
+@pytest.mark.parametrize("text", ["Welcome!", ""])
+async def test_a_greeting_whose_recording_cannot_be_had(text: str) -> None:
+    async with Files(b"no sound") as files:
+        greeting = Greeting(audio_url=files.url, audio_timeout_ms=10_000)
+        async with agent(llm={"greeting_message": text}, greeting=greeting) as s:
+            await s.clock.until(lambda: s.of(b.Failed))
+            failed = s.of(b.Failed)[0]
+            assert "the greeting's recording" in failed.message and failed.minor is bool(text)
+            assert [call[1] for call in s.calls("speak")] == ([text] if text else [])
+            assert not s.captions(t.Error), "nobody misses anything"
+    async with Files(wav(), wait=5.0) as files:
+        greeting = Greeting(audio_url=files.url, audio_timeout_ms=10_000)
+        async with agent(llm={"greeting_message": text}, greeting=greeting) as s:
+            await s.clock.run(0.2)
+            assert s.agent.state == "thinking" and s.agent.interrupt()
+            await s.clock.run(0.2)
+            assert s.agent.state == "listening" and not s.calls("speak")

@@ -52,9 +52,8 @@ def test_a_tool_whose_server_cannot_be_called_is_refused(server: dict[str, Any],
 
 
 def test_mcp_servers() -> None:
-    check_mcp(
-        [McpServer(name="a", endpoint="x", headers={"Authorization": "Bearer x"}), McpServer(name="b", endpoint="x")]
-    )
+    headers = {"Authorization": "Bearer x", "Content-Type": "application/json"}
+    check_mcp([McpServer(name="a", endpoint="x", headers=headers), McpServer(name="b", endpoint="x")])
     with pytest.raises(InvalidArgument, match=r"llm\.mcp_servers: two have the name 'a'"):
         check_mcp([McpServer(name="a", endpoint="x"), McpServer(name="a", endpoint="y")])
     with pytest.raises(InvalidArgument, match=r"llm\.mcp_servers: a: headers has Host"):

@@ -15,6 +15,8 @@ from lipwire.agents.brains import base as b
 from lipwire.agents.config import TurnDetection
 from lipwire.agents.events import AgentFailed, Said, TurnEnded
 from lipwire.agents.failures import SENTENCES
+from lipwire.agents.options import Filler, Greeting, Silence
+from lipwire.agents.think_actions import MAX_LATER, ThinkActions
 from lipwire.errors import BadState, BufferFull, InvalidArgument
 from lipwire.protocol import transcript as t
 from support.conversing import Desk, speaking, what
@@ -23,7 +25,8 @@ from support.conversing import Desk, speaking, what
 def test_it_does_no_input_or_output() -> None:
     """Nor does anything of ours that it is made of, but for the core."""
     agents = Path(lipwire.__file__).parent / "agents"
-    names = ("conversation", "replies", "turns", "transcripts", "events", "config", "speech/commands", "brains/base")
+    names = ("conversation", "replies", "turns", "transcripts", "events", "config", "speech/commands", "brains/base",
+             "greeting", "silence", "skip_patterns", "think_actions")  # fmt: skip
     for name in names:
         tree = ast.parse((agents / f"{name}.py").read_text())
         modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
@@ -389,27 +392,29 @@ def test_a_typed_question_interrupts_waits_or_is_dropped() -> None:
     assert send(d, "user.transcription", message="One?", priority="ignore", interruptable=False).reason == "text"
     [line] = [message for message in d.messages() if isinstance(message, t.UserTranscription)]
     assert (line.text, line.turn_id, line.user_id, line.final) == ("One?", 1, "7", True)
-    d.reply("r1", ms=3000)
+    d.reply("r1", ms=3000, finish=False)
     d.play("r1")
     d.run(0.1)
     assert d.conversation.state == "speaking" and not d.live("r1").interruptable
     assert send(d, "user.transcription", message="Two?", priority="ignore") is None
-    assert send(d, "user.transcription", message="Three?", priority="append") is None
+    later = send(d, "user.transcription", message="Three?", priority="append")
     d.run(0.3)
     assert told(d) == ["One?"]
+    d.brain(b.ReplyFinished("r1", "Well, well."))
+    assert told(d) == ["One?", "Three?"] and d.conversation.turns.as_list()[-1]["user"] == "7"
+    assert d.live("r1").state == "heard", "it is said to its end, and then the answer"
     d.play(None)
     d("over", d.live("r1"))
-    d.run(0.1)
-    assert told(d) == ["One?", "Three?"] and d.conversation.turns.as_list()[-1]["user"] == "7"
-    d.reply("r2", ms=3000)
+    d.reply("r2", ms=3000, finish=False)
+    assert later.id == "r2"
     d.play("r2")
     d.run(0.1)
     assert send(d, "user.transcription", message="Four?", priority="interrupted") is not None
     assert d.live("r2").outcome == "interrupted" and told(d)[-1] == "Four?"
-    for n in range(c.MAX_LATER + 1):
+    for n in range(MAX_LATER + 1):
         send(d, "user.transcription", message=str(n), priority="append")
     refused = d.messages()[-1]
-    assert (refused.module, refused.reason) == ("unknown", "BUFFER_FULL") and "16 questions" in refused.message
+    assert (refused.module, refused.reason) == ("unknown", "BUFFER_FULL") and "16 texts wait" in refused.message
     d("interrupt")
     d("pause")
     d("resume")
@@ -439,7 +444,7 @@ def test_thoughts_and_announcements_of_the_mobile_toolkits() -> None:
     d = Desk()
     d("joined", "7")
     body = {"message": "The light is green.", "interruptable": True, "on_thinking_action": "ignore"}
-    assert d("message", "7", json.dumps(body).encode()).reason == "text"
+    assert d("message", "7", json.dumps(body).encode()).reason == "think"
     assert d("message", "7", json.dumps(body).encode()) is None and told(d) == ["The light is green."]
     d("interrupt")
     assert d("message", "7", json.dumps(body | {"on_listening_action": "ignore"}).encode()) is None
@@ -839,30 +844,6 @@ def test_what_users_said_stands_before_its_answer_whenever_it_becomes_known() ->
     assert history == [(f"{what} {n}", n) for n in (1, 2, 3) for what in ("question", "answer")]
 
 
-def test_what_was_said_has_its_times_where_there_is_a_film() -> None:
-    for film in ("", "operator/x.mp4"):
-        d = Desk(film=film)
-        d("joined", "7")
-        d.run(1.0)
-        d.brain(b.SpeechStarted(d.clock * 1_000_000_000 // 48_000 - 200_000_000))
-        d.run(1.0)
-        d.brain(b.SpeechStopped(d.clock * 1_000_000_000 // 48_000 - 100_000_000))
-        d.run(0.3)
-        d.brain(b.UserText("i1", "What is it?", True))
-        d.reply("r1", "It is nothing at all.", 2000)
-        d.play("r1")
-        d.run(1.0)
-        d("interrupt")
-        captions = d.of(c.Caption)
-        if not film:
-            assert captions == []
-            continue
-        assert [(one.who, one.text) for one in captions] == [("user", "What is it?"), ("a", captions[1].text)]
-        assert (captions[0].start_ms, captions[0].end_ms) == (pytest.approx(800, abs=1), pytest.approx(1900, abs=1))
-        assert captions[1].text and "It is nothing at all.".startswith(captions[1].text)
-        assert (captions[1].start_ms, captions[1].end_ms) == (pytest.approx(2300, abs=11), pytest.approx(3300, abs=11))
-
-
 # ------------------------------------------------------------------------------------------------------------ feelings
 
 
@@ -980,3 +961,463 @@ def test_turns_and_messages_say_when_they_were() -> None:
     assert "speech_start_ms" not in d.conversation.history.as_list()[-1]  # it was not said
     d.user_says("Hello?", "i2")
     assert d.conversation.turns.as_list()[-1]["least_voice_ms"] == 200
+
+
+# --------------------------------------------------------------------------------------- what it says by itself
+
+
+def greetings(d: Desk) -> int:
+    return sum(say.reply.reason == "greeting" for say in d.of(c.Say))
+
+
+def finish(d: Desk, reply_id: str, text: str = "Welcome!") -> None:
+    """The agent's own words are said to their end."""
+    d.reply(reply_id, text)
+    d.play(reply_id)
+    d.run(1.0)
+    d.play(None)
+    d("over", d.live(reply_id))
+
+
+@pytest.mark.parametrize("mode", ["single_first", "single_every"])
+def test_who_comes_into_the_empty_channel_is_greeted(mode: Any) -> None:
+    d = Desk(llm={"greeting_message": "Welcome!"}, greeting=Greeting(mode=mode), remote_uids=["7", "8"])
+    d("joined", "bot")
+    assert not greetings(d)
+    d("joined", "7")
+    finish(d, "said-1")
+    d("joined", "8")
+    d("left", "7")
+    d("joined", "7")
+    assert greetings(d) == 1, "somebody was there"
+    d("out_of_channel", "network")
+    d("joined", "7")
+    assert greetings(d) == 1, "it was the agent who was away"
+    d("left", "7")
+    d("joined", "8")
+    assert greetings(d) == (2 if mode == "single_every" else 1)
+
+
+def test_a_greeting_that_nobody_stayed_for_begins_anew() -> None:
+    d = Desk(llm={"greeting_message": "Welcome!"}, greeting=Greeting(mode="single_every"))
+    d("joined", "7")
+    d.reply("said-1", "Welcome!")
+    d.play("said-1")
+    d.run(0.3)
+    d("left", "7")
+    d("joined", "8")
+    assert d.live("said-1").outcome == "interrupted" and greetings(d) == 2
+
+
+def test_a_greeting_may_wait_and_may_be_one_that_nobody_interrupts() -> None:
+    d = Desk(llm={"greeting_message": "Welcome!"}, greeting=Greeting(delay_ms=1000, interruptable=False))
+    d("joined", "7")
+    d.run(0.8)
+    assert not greetings(d)
+    d.run(0.4)
+    assert greetings(d) == 1
+    d.reply("said-1", "Welcome!")
+    d.play("said-1")
+    d.run(0.2)
+    d.user_says("Stop it!")
+    assert d.live("said-1").state == "heard", "it goes on"
+
+
+def test_who_speaks_before_the_greeting_is_answered_instead() -> None:
+    d = Desk(llm={"greeting_message": "Welcome!"}, greeting=Greeting(delay_ms=1000))
+    d("joined", "7")
+    d.run(0.5)
+    d.user_says("", "cough")
+    d.run(0.3)
+    d.user_says("Hello?", "i2")
+    d.reply("r1")
+    d.play("r1")
+    d.run(1.0)
+    d("over", d.live("r1"))
+    d.run(3.0)
+    assert not greetings(d)
+    coughs = Desk(llm={"greeting_message": "Welcome!"}, greeting=Greeting(delay_ms=1000))
+    coughs("joined", "7")
+    coughs.run(0.5)
+    coughs.user_says("")
+    coughs.run(3.0)
+    assert greetings(coughs) == 1, "a cough is no word"
+
+
+@pytest.mark.parametrize("action", ["speak", "think"])
+def test_a_silence_is_broken_again_and_again(action: Any) -> None:
+    d = Desk(silence=Silence(timeout_ms=2000, action=action, content="Are you there?"))
+    d.run(5.0)
+    assert not d.of(c.Say) and not d.of(c.Tell), "nobody is there"
+    d("joined", "7")
+    d.run(1.5)
+    d.brain(b.SpeechStarted(0))
+    d.run(3.0)  # the user speaks
+    d.brain(b.SpeechStopped(0), b.UserText("i1", "Well", True))
+    d.run(3.0)  # the agent thinks
+    d.reply("r1")
+    d.play("r1")
+    d.run(1.0)
+    d.play(None)
+    d("over", d.live("r1"))
+    d.run(1.8)
+    assert not d.of(c.Say) and not d.of(c.Tell)
+    for n in (1, 2):
+        d.run(0.6)
+        texts = [say.text for say in d.of(c.Say)] if action == "speak" else [tell.text for tell in d.of(c.Tell)]
+        assert texts == ["Are you there?"] * n
+        name = f"said-{n}" if action == "speak" else f"r{n + 1}"
+        finish(d, name, "Are you there?")
+        d.run(1.6)
+    turn = d.conversation.turns.as_list()[-1]
+    assert (turn["start_reason"], turn["action"], turn["e2e_latency_ms"]) == ("silence", action, None)
+    assert turn["end_reason"] == "finished" and not turn["user_text"]
+    said = [(h["role"], h["content"]) for h in d.conversation.history.as_list()]
+    assert said == [("user", "Well"), ("assistant", "Well, well."), *[("assistant", "Are you there?")] * 2]
+
+
+def test_a_silence_that_cannot_be_broken_is_told() -> None:
+    d = Desk(silence=Silence(timeout_ms=1000, content="Are you there?"))
+    d("joined", "7")
+    d.refuses = True
+    d.run(1.3)
+    assert [failed.code for failed in d.events(b.Failed)] == ["TTS_ERROR"]
+    d.run(1.3)
+    assert len(d.events(b.Failed)) == 2
+    d("pause")
+    d.run(5.0)
+    assert len(d.events(b.Failed)) == 2, "paused, it says nothing"
+
+
+def waiting(**fields: Any) -> Desk:
+    """A user waits for an answer."""
+    d = Desk(filler=Filler(wait_ms=1000, phrases=["Let me see.", "Well now."], order="round_robin"), **fields)
+    d("joined", "7")
+    d.run(0.5)
+    d.user_says("What is it?")
+    return d
+
+
+def fill(d: Desk, ms: int = 500) -> None:
+    """The phrase is said to its end."""
+    word = b.TimedWord("Let", 0, 100)
+    d.brain(b.ReplyStarted("fill-1", 0), b.ReplyText("fill-1", "Let me see.", 0, ms, (word,)))
+    d.brain(b.ReplyAudio("fill-1", bytes(32 * ms), 16_000), b.ReplyFinished("fill-1", "Let me see."))
+    d.play("fill-1")
+    d.run(ms / 1000)
+    d.play(None)
+    d("over", d.live("fill-1"))
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_who_waits_is_told_something(begun: bool) -> None:
+    d = waiting()
+    if begun:
+        d.brain(b.ReplyStarted("r1", 0))
+    d.run(0.9)
+    assert not d.of(c.Fill)
+    d.run(0.3)
+    assert [fill.text for fill in d.of(c.Fill)] == ["Let me see."] and d.conversation.state == "thinking"
+    fill(d)
+    assert d.states()[-2:] == ["speaking", "thinking"]
+    adds = [(add.reply.id, add.before and add.before.id) for add in d.of(c.Add)]
+    assert adds == ([("r1", None), ("fill-1", "r1")] if begun else [("fill-1", None)])
+    d.run(3.0)
+    assert len(d.of(c.Fill)) == 1, "once"
+    d.brain(
+        b.ReplyStarted("r1", d.clock * 1_000_000_000 // 48_000),
+        b.ReplyText("r1", "It is late.", 0, 1000, (b.TimedWord("It", 100, 200),)),
+        b.ReplyAudio("r1", bytes(32_000), 16_000),
+        b.ReplyFinished("r1", "It is late."),
+    )
+    d.run(0.3)
+    d.play("r1")
+    d.run(1.0)
+    d.play(None)
+    d("over", d.live("r1"))
+    [turn] = d.conversation.turns.as_list()
+    assert (turn["agent_text"], turn["end_reason"]) == ("It is late.", "finished") and d.conversation.turns.count == 1
+    assert turn["e2e_latency_ms"] > 4000, "of the answer"
+    assert len(d.events(TurnEnded)) == 1 and [said.text for said in d.events(Said)][1:] == [
+        "Let me see.",
+        "It is late.",
+    ]
+    assert [h["content"] for h in d.conversation.history.as_list()] == ["What is it?", "Let me see.", "It is late."]
+    told = [m for m in d.messages() if isinstance(m, t.AssistantTranscription)]
+    assert {m.turn_id for m in told} == {1} and [m.turn_status for m in told[:-1]] == [t.RUNNING] * (len(told) - 1)
+    last = told[-1]
+    assert (last.text, last.turn_status) == ("Let me see. It is late.", t.ENDED)
+    assert last.word_times is not None and [word.word for word in last.word_times] == ["Let", "It"]
+    before = last.duration_ms - 1000
+    assert last.word_times[1].start_ms == 100 + before and before > 3000
+    assert last.start_ms + before + 1000 == d.conversation.clock // 48
+
+
+def test_an_answer_in_time_needs_no_filling() -> None:
+    d = waiting()
+    d.brain(b.ReplyStarted("r1", 0))
+    d.run(0.9)
+    d.brain(b.Stamp("r1", "first_token", 0))
+    d.run(3.0)
+    assert not d.of(c.Fill), "the model has begun"
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_an_answer_that_comes_before_what_fills_in_for_it(named: bool) -> None:
+    d = waiting()
+    d.brain(b.ReplyStarted("r1", 0))
+    d.run(1.3)
+    if named:
+        d.brain(b.ReplyStarted("fill-1", 0))
+    d.reply("r1", "It is late.")
+    assert "fill-1" in [done.reply_id for done in d.of(c.Interrupted)], "it is not needed"
+    d.brain(b.ReplyStarted("fill-1", 0), b.ReplyAudio("fill-1", bytes(3200), 16_000))
+    assert [play.reply.id for play in d.of(c.Play)] == ["r1"]
+
+
+def test_a_cough_is_answered_with_nothing() -> None:
+    d = Desk(filler=Filler(wait_ms=100, phrases=["Let me see."]))
+    d("joined", "7")
+    d.user_says("What is it?")
+    d.reply("r1")
+    d.play("r1")
+    d.run(1.1)
+    d.play(None)
+    d("over", d.live("r1"))
+    d.brain(b.SpeechStarted(0, "i2"), b.SpeechStopped(0, "i2"))
+    d.run(1.0)
+    assert not d.of(c.Fill), "nobody knows what was said"
+    d.brain(b.UserText("i2", "And then?", True))
+    d.run(0.2)
+    assert len(d.of(c.Fill)) == 1
+
+
+def test_the_user_interrupts_what_fills_in() -> None:
+    d = waiting()
+    d.brain(b.ReplyStarted("r1", 0))
+    d.run(1.3)
+    d.brain(b.ReplyText("fill-1", "Let me see.", 0, 500), b.ReplyAudio("fill-1", bytes(16_000), 16_000))
+    d.play("fill-1")
+    d.run(0.3)
+    d.brain(b.SpeechStarted(0, "i2"))
+    assert d.held
+    d.brain(b.UserText("i2", "Stop it!", False))
+    assert d.live("fill-1").outcome == d.live("r1").outcome == "interrupted"
+    assert d.conversation.turns.as_list()[0]["end_reason"] == "interrupted"
+    told = [m for m in d.messages() if isinstance(m, t.AssistantTranscription)]
+    assert told[-1].turn_status == t.INTERRUPTED and told[-1].text
+    d.brain(b.SpeechStopped(0, "i2"), b.UserText("i2", "Stop it!", True))
+    d.run(1.3)
+    assert [one.text for one in d.of(c.Fill)] == ["Let me see.", "Well now."], "another turn"
+
+
+def test_an_answer_that_fails_after_all_ends_what_filled_in_for_it() -> None:
+    d = waiting(llm={"failure_message": ""})
+    d.brain(b.ReplyStarted("r1", 0))
+    d.run(1.3)
+    fill(d)
+    d.brain(b.Failed("LLM_ERROR", "away", "r1"), b.ReplyFinished("r1", "", "failed"))
+    told = [m for m in d.messages() if isinstance(m, t.AssistantTranscription)]
+    assert (told[-1].text, told[-1].turn_status) == ("Let me see.", t.ENDED)
+    assert d.conversation.turns.as_list()[0]["agent_text"] == ""
+    d.refuses = True
+    d.user_says("Hello?", "i2")
+    d.run(1.5)
+    assert len(d.of(c.Fill)) == 2 and len(d.events(b.Failed)) == 1 and d.conversation.state == "thinking"
+
+
+# ------------------------------------------------------------------------------------------------------------- think
+
+
+def think(
+    d: Desk, text: str, *, interruptable: bool = True, metadata: dict[str, str] | None = None, **actions: Any
+) -> Any:
+    return d("think", text, ThinkActions(**actions), interruptable=interruptable, metadata=metadata)
+
+
+def thinking_of(d: Desk) -> list[str]:
+    return [tell.text for tell in d.of(c.Tell)]
+
+
+def test_what_it_is_to_think_of_while_it_listens() -> None:
+    d = Desk()
+    d("joined", "7")
+    reply = think(d, "It rains.", metadata={"source": "sky"})
+    assert (reply.state, d.conversation.state, d.of(c.Tell)[0].metadata) == ("asked", "thinking", {"source": "sky"})
+    finish(d, "r1", "Take an umbrella.")
+    turn = d.conversation.turns.as_list()[0]
+    assert (turn["start_reason"], turn["user_text"], turn["agent_text"]) == ("think", "It rains.", "Take an umbrella.")
+    assert reply.outcome == "finished" and turn["e2e_latency_ms"] is not None
+    assert [h["role"] for h in d.conversation.history.as_list()] == ["user", "assistant"]
+    for action in ("inject", "append"):
+        assert think(d, "x", listening=action) is not None and thinking_of(d)[-1] == "x"
+        d("interrupt")
+    told = len(d.of(c.Tell))
+    assert think(d, "x", listening="ignore") is None and len(d.of(c.Tell)) == told
+    for wrong in ("", " ", "x" * 16_385):
+        with pytest.raises(InvalidArgument, match=r"1\.\.16384"):
+            think(d, wrong)
+    with pytest.raises(InvalidArgument, match="while speaking must be one of"):
+        think(d, "x", speaking="inject")
+    d("pause")
+    with pytest.raises(BadState, match="paused"):
+        think(d, "x")
+
+
+def test_what_it_is_to_think_of_while_the_user_speaks() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.brain(b.SpeechStarted(0))
+    injected, again, later = (
+        think(d, "One.", listening="inject"),
+        think(d, "Two.", listening="inject", interruptable=False),
+        think(d, "Three.", listening="append"),
+    )
+    assert injected is again and not injected.interruptable
+    assert [(tell.text, tell.respond) for tell in d.of(c.Tell)] == [("One.", False), ("Two.", False)]
+    d.brain(b.SpeechStopped(0), b.UserText("i1", "And now?", True))
+    assert thinking_of(d) == ["One.", "Two."], "the user's turn comes first"
+    d.brain(b.ReplyStarted("r1", 0), b.ReplyText("r1", "Well."), b.ReplyAudio("r1", bytes(32_000), 16_000))
+    assert injected.state == "begun" and thinking_of(d) == ["One.", "Two."]
+    d.brain(b.ReplyFinished("r1", "Well."))
+    assert thinking_of(d) == ["One.", "Two.", "Three."] and later.state == "asked"
+    d.play("r1")
+    d.run(1.0)
+    d.play(None)
+    d("over", d.live("r1"))
+    contents = [h["content"] for h in d.conversation.history.as_list()]
+    assert contents == ["One.", "Two.", "And now?", "Well.", "Three."], "an answer stands by its question"
+    d.reply("r2", "Three it is.")
+    assert later.id == "r2"
+    reasons = [turn["start_reason"] for turn in d.conversation.turns.as_list()]
+    assert reasons == ["speech", "think"]
+    d.brain(b.SpeechStarted(0))
+    now = think(d, "Four.")
+    d.brain(b.ReplyStarted("r3", 0))
+    assert now.state == "begun" and d.conversation.turns.as_list()[2]["end_reason"] == "no_reply"
+
+
+def test_what_was_injected_into_a_cough_is_answered_all_the_same() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.user_says("Hello?")
+    d.reply("r1")
+    d.play("r1")
+    d.run(0.3)
+    d.brain(b.SpeechStarted(0, "i2"))
+    reply = think(d, "It rains.", listening="inject")
+    d.brain(b.SpeechStopped(0, "i2"), b.UserText("i2", "", True))
+    assert not d.held and d.live("r1").state == "heard"
+    d.brain(b.ReplyStarted("r2", 0))
+    assert reply.id == "r2" and reply.state == "begun"
+    d.brain(b.SpeechStarted(0, "i3"))
+    reply = think(d, "It pours.", listening="inject")
+    d("pause")
+    assert reply.state == "refused"
+    d("resume")
+    d.refuses = True
+    d.brain(b.SpeechStarted(0, "i4"))
+    reply = think(d, "It hails.", listening="inject")
+    assert isinstance(reply.error, BufferFull)
+    d.brain(b.SpeechStopped(0, "i4"), b.UserText("i4", "So?", True))
+    d.reply("r3")
+    assert d.live("r3") is not reply
+
+
+def test_what_it_is_to_think_of_while_it_thinks() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.user_says("What is it?")
+    d.brain(b.ReplyStarted("r1", 0))
+    assert d.conversation.state == "thinking" and think(d, "x", thinking="ignore") is None
+    later = think(d, "Later.", thinking="append")
+    assert not thinking_of(d)
+    now = think(d, "Now.")
+    assert thinking_of(d) == ["Now."] and d.live("r1").outcome == "interrupted"
+    finish(d, "r2", "Now then.")
+    assert now.outcome == "finished" and thinking_of(d) == ["Now.", "Later."]
+    assert d("interrupt") and later.state == "refused"
+    ends = [turn["end_reason"] for turn in d.conversation.turns.as_list()]
+    assert ends == ["interrupted", "finished", "interrupted"]
+
+
+def test_what_it_is_to_think_of_while_it_speaks() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.user_says("What is it?")
+    d.reply("r1", finish=False)
+    d.play("r1")
+    d.run(0.3)
+    assert d.conversation.state == "speaking" and think(d, "x") is None
+    later = think(d, "Later.", speaking="append", interruptable=False)
+    assert not thinking_of(d), "its text is not complete"
+    d.brain(b.ReplyFinished("r1", "Well, well."))
+    assert thinking_of(d) == ["Later."] and d.live("r1").state == "heard", "speech goes on"
+    d.reply("r2", "Later then.")
+    assert later.state == "begun" and not later.interruptable
+    d.user_says("No!", "i2")
+    assert d.live("r1").outcome == "interrupted" and later.state == "begun", "nobody interrupts it"
+    now = think(d, "Now.", listening="interrupt", thinking="interrupt", speaking="interrupt")
+    assert later.outcome == "interrupted" and thinking_of(d)[-1] == "Now." and now.state == "asked"
+
+
+# --------------------------------------------------------------------------------------------------------- farewell
+
+
+def test_what_is_due_is_said_before_it_leaves() -> None:
+    d = Desk(silence=Silence(timeout_ms=100, content="Are you there?"))
+    d("joined", "7")
+    d("farewell")
+    assert d.conversation.silent, "there is nothing to say"
+    d = Desk()
+    d("joined", "7")
+    d.user_says("Goodbye!")
+    later = think(d, "And now?", thinking="append")
+    d("speak", "Do come again.", "APPEND")
+    d("farewell")
+    assert later.state == "refused"
+    for call in ("speak", "tell", "think"):
+        with pytest.raises(BadState, match="leaving"):
+            d(call, "x")
+    assert not d.conversation.silent, "it thinks"
+    finish(d, "r1", "Farewell.")
+    assert not d.conversation.silent, "it has more to say"
+    finish(d, "said-1", "Do come again.")
+    d.run(3.0)
+    assert d.conversation.silent and [h["content"] for h in d.conversation.history.as_list()] == [
+        "Goodbye!", "Farewell.", "Do come again."
+    ]  # fmt: skip
+    d.reply("r9", "Something that nobody asked for.")
+    assert d.of(c.Interrupted)[-1].reply_id == "r9" and d.conversation.silent
+    assert not d("joined", "8") and len(d.of(c.Say)) == 1
+
+
+@pytest.mark.parametrize("heard", ["Stop!", ""])
+def test_the_user_may_interrupt_a_farewell(heard: str) -> None:
+    d = Desk()
+    d("joined", "7")
+    d.user_says("Goodbye!")
+    d.reply("r1", "Farewell.")
+    d.play("r1")
+    d.run(0.3)
+    d("farewell")
+    d.user_says(heard, "i2")
+    if heard:
+        assert d.live("r1").outcome == "interrupted" and d.conversation.silent
+        d.reply("r2", "Why?")
+        assert d.of(c.Interrupted)[-1].reply_id == "r2" and d.conversation.silent, "that is not answered any more"
+        assert d.conversation.turns.as_list()[-1]["end_reason"] == "no_reply"
+    else:
+        assert d.live("r1").state == "heard" and not d.conversation.silent, "a cough is none"
+
+
+def test_nobody_is_there_to_hear_a_farewell() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.user_says("Goodbye!")
+    d.reply("r1", "Farewell.")
+    d.play("r1")
+    d.run(0.3)
+    d("farewell")
+    d("left", "7")
+    assert d.conversation.silent

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -186,6 +187,61 @@ async def test_agents_that_do_not_leave_in_order(caplog: pytest.LogCaptureFixtur
     assert "it broke while leaving" in caplog.text
     await agents.close()
     inside.clear()
+
+
+async def test_who_leaves_may_end_what_it_says() -> None:
+    agents = manager()
+    brief = await agents.start(msgspec.structs.replace(config("brief"), farewell_seconds=60.0))
+    await agents.leave(brief)
+    assert brief.status == "STOPPING" and brief.active
+    with pytest.raises(e.AgentConflict, match="is STOPPING"):
+        agents.running(brief.id)
+    await agents.leave(brief)  # again: it is leaving
+    assert brief.task is not None
+    told = stand_in(brief).done
+    await brief.task
+    assert (brief.status, brief.reason) == ("STOPPED", "left") and told == [("farewell",), ("stop", "left")]
+    await agents.leave(brief)
+    plain = await agents.start(config("plain", "talkative"))
+    told = stand_in(plain).done
+    await agents.leave(plain)
+    assert plain.status == "STOPPED" and told == [("stop", "left")]
+
+
+@pytest.mark.parametrize("end", ["time", "stop", "drain", "close"])
+async def test_a_farewell_lasts_no_longer_than_it_may(end: str) -> None:
+    agents = manager()
+    seconds = 0.05 if end == "time" else 60.0
+    record = await agents.start(msgspec.structs.replace(config("one", "talkative"), farewell_seconds=seconds))
+    told = stand_in(record).done
+    await agents.leave(record)
+    await asyncio.sleep(0.01)
+    assert record.status == "STOPPING" and told == [("farewell",)]
+    if end == "time":
+        assert record.task is not None
+        await record.task
+    elif end == "stop":
+        await agents.stop(record, "expired")
+    elif end == "drain":
+        await agents.drain(0.02)
+    else:
+        await agents.close()
+    assert (record.status, record.reason) == ("STOPPED", "left") and told[-1] == ("stop", "left")
+    assert ("wind_up",) in told or end != "drain"
+
+
+async def test_a_farewell_that_fails_keeps_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    agents = manager()
+    record = await agents.start(msgspec.structs.replace(config("one"), farewell_seconds=60.0))
+
+    async def fails() -> None:
+        raise RuntimeError("no goodbye")
+
+    stand_in(record).farewell = fails  # type: ignore[method-assign]
+    await agents.leave(record)
+    assert record.task is not None
+    await record.task
+    assert record.status == "STOPPED" and "no goodbye" in caplog.text
 
 
 async def test_ended_ones_are_bounded(agents: AgentManager) -> None:

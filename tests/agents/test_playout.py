@@ -61,6 +61,24 @@ async def stage() -> AsyncIterator[Stage]:
         await made.session.close()
 
 
+async def test_what_comes_late_may_be_said_first() -> None:
+    """Before a reply that has no sound yet; behind one that is being said."""
+    async with stage() as s:
+        answer = s.reply("a")
+        first, second = Reply("filler"), Reply("filler")
+        first.id, second.id = "f", "g"
+        s.playout.add(first, answer)
+        for reply, peak in ((answer, 3000), (first, 9000)):
+            s.playout.sound(reply, tone(0.3, peak=peak), RATE)
+            s.playout.finish(reply, "x")
+            await s.run(0.1)
+        s.playout.add(second, answer)  # too late
+        s.playout.sound(second, tone(0.3, peak=6000), RATE)
+        s.playout.finish(second, "x")
+        await s.run(1.2)
+        assert s.over == ["f", "a", "g"]
+
+
 async def test_replies_are_said_in_their_order() -> None:
     async with stage() as s:
         first, second = s.reply("a"), s.reply("b")

@@ -119,8 +119,3 @@ def test_it_is_always_a_beginning_of_the_text(
     if complete:
         made.close(made.text)
     assert made.text.lstrip().startswith(made.heard(ms))
-
-
-@pytest.mark.parametrize("reason", ["greeting", "speak", "failure", "speech", "text", "respond", "agent"])
-def test_whose_words_they_are(reason: str) -> None:
-    assert Reply(reason).own_words is (reason in ("greeting", "speak", "failure"))  # type: ignore[arg-type]

@@ -16,9 +16,9 @@ from msgspec import Meta
 import lipwire.atlas
 from lipwire.agents.brains.base import Services
 from lipwire.agents.brains.guide import GREETING, OTHER_LANGUAGES
-from lipwire.agents.config import AgentConfig, Llm, Tool
+from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
 from lipwire.agents.errors import AgentStartFailed, InvalidAgentRequest
-from lipwire.agents.options import McpServer, Realtime, ToolServer
+from lipwire.agents.options import AvatarProvider, McpServer, Realtime, ToolServer
 from lipwire.agents.rest.wire import parse_update
 from lipwire.agents.speech import offline_stt
 from lipwire.app import agent_setup as setup
@@ -41,6 +41,21 @@ def agent(**more: Any) -> AgentConfig:
 
 
 # -------------------------------------------------------------------------------------------------------------- setup
+
+
+def test_what_agents_cannot_be_told_of_turns_and_words_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = AgentSetup(Config(openai_api_key="ours", agent_brain="realtime"))
+    with pytest.raises(InvalidArgument, match="cannot be manual"):
+        made.prepare(agent(turn_detection=TurnDetection(start_of_speech="manual")))
+    with pytest.raises(InvalidArgument, match=r"asr\.keywords: by the brain realtime"):
+        made.prepare(agent(asr_keywords=["Lipwire"]))
+    made = AgentSetup(Config(openai_api_key="ours", stt_url="offline"))
+    made.prepare(agent(turn_detection=TurnDetection(start_of_speech="manual"), asr_keywords=["Lipwire"]))
+    monkeypatch.setattr(setup, "what_hears", lambda language, model: (offline_stt.SPHINX, "there is no whisper"))
+    with pytest.raises(InvalidArgument, match=r"asr\.keywords: .*pocketsphinx"):
+        made.prepare(agent(asr_keywords=["Lipwire"]))
+    made.prepare(agent())
+    AgentSetup(Config(openai_api_key="ours", stt_url="https://stt.example.org")).prepare(agent(asr_keywords=["x"]))
 
 
 def test_prepare() -> None:
@@ -77,8 +92,6 @@ def test_a_realtime_model_of_a_clients_needs_none_of_the_servers() -> None:
     theirs.realtime = Realtime(turn_detection={"type": "agora_vad"})
     with pytest.raises(InvalidArgument, match=r"mllm\.turn_detection: must be"):
         made.prepare(theirs)
-    with pytest.raises(InvalidArgument, match=r"mllm: this server's agents think by echo \(agent_brain\)"):
-        AgentSetup(Config(agent_brain="echo")).prepare(theirs)
 
 
 def test_servers_of_functions_are_checked_at_the_door() -> None:
@@ -192,6 +205,35 @@ def as_installed(folder: Path) -> Path:
     return folder
 
 
+def test_somebody_elses_face(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def wears(url: str = "https://faces.example.org", **more: Any) -> AgentConfig:
+        provider = {"api_key": "k", "avatar_id": "a", "agora_uid": "9"} | more
+        return agent(uid="7", brain="echo", provider=AvatarProvider(api_base_url=url, **provider))
+
+    with pytest.raises(
+        InvalidArgument, match=r"avatar\.params\.api_base_url: .* joins a room of this server; leave it out"
+    ):
+        AgentSetup(Config(agent_brain="echo")).prepare(wears())
+    monkeypatch.setenv("LIPWIRE_AGORA_SDK", str(as_installed(tmp_path / "sdk")))
+    made = AgentSetup(Config(agora_app_id=APP, agora_app_certificate=CERTIFICATE, agent_brain="echo"))
+    for bad, words in (({"agora_uid": "7"}, "another than the agent's own"), ({"agora_uid": ""}, "agora_uid")):
+        with pytest.raises(InvalidArgument, match=words):
+            made.prepare(wears(**bad))
+    made.prepare(config := wears())
+    face = made.make(config, print).face
+    assert face is not None and face.user == "9"
+    asked = face._start.agora_settings
+    token = verify_token(asked.token, CERTIFICATE, now=0, app_id=APP)
+    assert (token.channel, token.account, asked.app_id, asked.channel) == (config.channel, "9", APP, config.channel)
+    own = made.face(wears(agora_token="theirs"))
+    assert own is not None and own._start.agora_settings.token == "theirs"
+    options = made.agora_options(config)
+    assert not options.video and made.face(agent(uid="7")) is None
+    config.owner = "somebody"
+    other = made.face(config)
+    assert other is not None and other._start.agora_settings.token == "", "the certificate is the operator's"
+
+
 def test_agora_is_chosen_where_it_is_set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LIPWIRE_AGORA_SDK", str(as_installed(tmp_path / "sdk")))
     assert not AgentSetup(Config()).in_agora
@@ -290,6 +332,13 @@ def test_a_voice_of_a_request_is_no_path() -> None:
         AgentSetup(Config()).prepare(AgentConfig(name="a", channel="c", voice="piper:/etc/a.onnx"))
     with pytest.raises(InvalidAgentRequest, match=r"voice_name must be .*, and no path"):
         parse_update({"properties": {"tts": {"params": {"voice_name": "piper:/etc/a.onnx"}}}}, "v2")
+
+
+def test_what_a_brain_cannot_do_is_refused() -> None:
+    made = AgentSetup(Config(openai_api_key="ours"))
+    made.prepare(agent(skip_patterns=[3]))
+    with pytest.raises(InvalidArgument, match="skip_patterns"):
+        made.prepare(agent(skip_patterns=[3], brain="realtime"))
 
 
 def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import inspect
 import os
 import subprocess
@@ -22,6 +23,8 @@ import pytest_asyncio
 
 from lipwire import agora_token
 from support.agent_site import APP, CERTIFICATE, KEY
+from support.agentkit import quickstart
+from support.fakes import FakeChat, FakeStt, FakeTts
 from support.ports import free_ports
 
 with warnings.catch_warnings():
@@ -37,10 +40,9 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.filterwarnings("ignore:Valid conf
 WAIT = 60
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@contextlib.contextmanager
+def serving(folder: Path, **settings: str) -> Iterator[str]:
     """The URL of a `lipwire serve` with an Agora project whose agents are in its own rooms."""
-    folder = tmp_path_factory.mktemp("served")
     http, ws, viewer = free_ports(3)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LIPWIRE_", "AGORA_", "OPENAI_"))}
     settings = {
@@ -48,11 +50,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "LIPWIRE_AGORA": "off",
         "LIPWIRE_AGORA_APP_ID": APP,
         "LIPWIRE_AGORA_APP_CERTIFICATE": CERTIFICATE,
-        "LIPWIRE_AGENT_BRAIN": "echo",
         "LIPWIRE_END_OF_TURN": "silence",
         "LIPWIRE_PREENCODED": "off",
-        "LIPWIRE_STT_URL": "offline",
-        "LIPWIRE_TTS_URL": "offline",
+        **settings,
     }
     ports = ("--http-port", http, "--ws-port", ws, "--viewer-port", viewer, "--host", "127.0.0.1")
     with (folder / "log").open("wb") as log:
@@ -71,6 +71,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         process.terminate()
         assert process.wait(WAIT) == 0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One whose agents say back what they are told."""
+    offline = {"LIPWIRE_STT_URL": "offline", "LIPWIRE_TTS_URL": "offline"}
+    with serving(tmp_path_factory.mktemp("served"), LIPWIRE_AGENT_BRAIN="echo", **offline) as url:
+        yield url
 
 
 def _answers(url: str, process: subprocess.Popen[bytes], log: Path) -> bool:
@@ -340,3 +348,30 @@ async def test_the_plain_client_with_a_base_url_of_its_own_and_the_region_cn(
     )
     assert chinese.get_current_url() == f"{server}/cn/api/conversational-ai-agent"
     assert isinstance(await items(chinese.agents.list(APP)), list)
+
+
+async def test_the_quickstart_of_the_readme_talks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing in it but the app id and its certificate are ours: the models of its presets are the server's."""
+    async with FakeChat("It rains cats and dogs.") as chat, FakeStt() as stt, FakeTts() as tts:
+        urls = {"LIPWIRE_LLM_URL": chat.url, "LIPWIRE_STT_URL": stt.url, "LIPWIRE_TTS_URL": tts.url}
+        with serving(tmp_path, **urls) as url:
+            monkeypatch.setenv("AGORA_AGENTS_API_BASE_URL", url)
+            client = make("async", "app")
+            options = {"channel": "demo-channel-1", "agent_uid": "123456", "remote_uids": ["*"]}
+            session = quickstart(client).create_async_session(**options, idle_timeout=60)
+            agent_id = await session.start()
+            await session.think("What is the weather like?")
+            turns = await spoken(make("async", "basic"), agent_id)
+            (turn,) = turns.turns
+            assert (turn.start.type, turn.end.type) == ("api_think", "ok")
+            names = [part.name for part in turn.metrics.segmented_latency_ms]
+            assert names == ["algorithm_processing", "llm_ttft", "llm_ftfs", "tts_ttfb"]
+            history = await session.get_history()
+            assert [entry.content for entry in history.contents] == [
+                "What is the weather like?",
+                "It rains cats and dogs.",
+            ]
+            await session.stop()
+        (asked,) = chat.requests
+        assert asked["messages"][0] == {"role": "system", "content": "You are a concise voice assistant."}
+        assert asked["messages"][-1]["content"] == "What is the weather like?"

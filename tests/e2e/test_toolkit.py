@@ -104,6 +104,7 @@ async def talking(chromium: str, script: str, chat: FakeChat, **agent: Any) -> A
         agent_brain="cascade", llm_url=chat.url, end_of_turn="silence",
     )  # fmt: skip
     async with Service(config) as service, browser(chromium) as launched:
+        service.agents.start_timeout = 120.0  # a busy machine is slow to load models, and that is all
         record = await service.agents.start(AgentConfig(name="a", channel="lobby", uid="9000", **agent))
         page = await launched.new_page()
         complaints: list[str] = []

@@ -545,6 +545,12 @@ async def test_the_api_is_described(site: Site) -> None:
         "description": "an integer 0..1024",
         "default": 10,
     }
+    newer = paths["/api/conversational-ai-agent/v2/projects/{appid}/join"]["post"]["responses"]
+    assert newer["400"]["description"] == "InvalidRequestBody, MissingRequiredField, InvalidFieldValue"
+    assert (newer["504"]["description"], "401" in newer, "401" in join["responses"]) == (
+        *("TaskOperationTimeout", True),
+        False,
+    )
     update = paths["/api/conversational-ai-agent/v2/projects/{appid}/agents/{agent_id}/update"]["post"]
     changes = update["requestBody"]["content"]["application/json"]["schema"]["properties"]["properties"]
     assert {"token", "llm", "turn_detection"} <= set(changes["properties"]) and "channel" not in changes["properties"]

@@ -194,10 +194,8 @@ class Puppet:
     def see(self, user: str, jpeg: bytes, *, sent: bool = False) -> None:
         self.calls.append(("sent" if sent else "see", user, jpeg))
 
-    def tell(
-        self, text: str, role: Literal["user", "system"] = "user", *, respond: bool = True, metadata: Any = None
-    ) -> None:
-        self.calls.append(("tell", text, role))
+    def tell(self, text: str, role: Literal["user", "system"] = "user", **more: Any) -> None:
+        self.calls.append(("tell", text, role, more) if more else ("tell", text, role))
 
     def respond(self, instructions: str | None = None) -> None:
         self.calls.append(("respond", instructions))

@@ -68,7 +68,7 @@ class Silent:
     async def close(self) -> None: ...
     def hear(self, pcm: bytes, user: str) -> None: ...
     def see(self, user: str, jpeg: bytes, *, sent: bool = False) -> None: ...
-    def tell(self, text: str, role: str = "user", *, respond: bool = True, metadata: Any = None) -> None: ...
+    def tell(self, text: str, role: str = "user", **more: Any) -> None: ...
     def respond(self, instructions: str | None = None) -> None: ...
     def speak(self, text: str) -> str:
         return ""
@@ -110,6 +110,11 @@ class StandIn:
         await self.channel.close()
         if self.config.channel == "brittle":
             raise RuntimeError("it broke while leaving")
+
+    async def farewell(self) -> None:
+        self.done.append(("farewell",))
+        if self.config.channel == "talkative":
+            await asyncio.Event().wait()
 
     async def wind_up(self) -> None:
         self.done.append(("wind_up",))

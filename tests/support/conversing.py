@@ -39,12 +39,14 @@ class Desk:
         while self.conversation.actions:
             action = self.conversation.actions.popleft()
             self.done.append(action)
-            if isinstance(action, c.Say | c.Tell | c.Respond) and action.reply.state == "asked":
+            if isinstance(action, c.Say | c.Fill | c.Tell | c.Respond) and action.reply.state == "asked":
                 if self.refuses:
                     self.conversation.refused(action.reply, BufferFull("no more"))
                 elif isinstance(action, c.Say):
                     self.said += 1
                     self.conversation.asked(action.reply, f"said-{self.said}")
+                elif isinstance(action, c.Fill):
+                    self.conversation.asked(action.reply, f"fill-{len(self.of(c.Fill))}")
             elif isinstance(action, c.Hold):
                 self.held, self.stopped = True, self.playing
             elif isinstance(action, c.Release):

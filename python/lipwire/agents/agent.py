@@ -18,7 +18,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from msgspec import to_builtins
@@ -37,7 +37,7 @@ from ..channel.base import (
     UserLeft,
     as_channel,
 )
-from ..errors import BadState, BufferFull, InvalidArgument, LipwireError
+from ..errors import BadState, BufferFull, LipwireError
 from ..outward import Outward
 from ..protocol import transcript as t
 from ..protocol.agent_actions import OnBusy, OnListening
@@ -55,14 +55,17 @@ from .conversation import Conversation
 from .cues import Captions
 from .doubt import Doubting
 from .events import AgentEvent, AgentFailed, Ended
+from .filler import Filling
 from .in_use import Part, Serving
 from .pictures import Pictures, Shown
 from .playout import ChannelSink, Playout
+from .recording import GreetingSound, Recording, Remembering
 from .replies import Reply
 from .speech import keywords as commands
 from .speech.commands import Command
 from .speech.echo import EchoGuard
 from .speech.whisper_spotter import open_spotter
+from .think_actions import ThinkActions
 from .turn_taking import TurnTaker
 from .update import apply, check
 from .video import VideoSampler
@@ -121,7 +124,8 @@ class Agent:
         preencoded: as of Session, but that "on" has nobody wait: an encoder does its work until the video is there.
         film: records it: what the channel hears and sees of the agent, not of others. What both say is written beside
             it, as WebVTT, where `config.film` names it.
-        outward: where the URLs of pictures that users send may lead; None = none are fetched.
+        outward: where the URLs of pictures that users send may lead, and that of a greeting's recording; None = none
+            are fetched, but for the recording, whose URL is the operator's own.
         face: somebody else's, which shows and speaks what the agent says; `config.avatar` is None then.
     """
 
@@ -171,6 +175,10 @@ class Agent:
             face.on_failed, face.on_finished = self._face_failed, self._face_finished
         self._spotter = spotter
         self._video = VideoSampler(brain.see)
+        greeting = config.greeting
+        self._recording = GreetingSound(greeting, outward) if greeting.audio_url else None
+        self._greeting: asyncio.Task[None] | None = None
+        """Waits for the recording."""
         self._pictures = Pictures(outward, self._picture, self._no_picture)
         self._queue = EventQueue(self._take_events)
         self._settling = False
@@ -192,6 +200,8 @@ class Agent:
             raise BadState("an agent starts once")
         self._finished = asyncio.get_running_loop().create_future()
         self._life = "running"
+        if self._recording is not None:
+            self._recording.start()
         try:
             if self.config.voice_commands and self._spotter is None:
                 try:
@@ -235,13 +245,22 @@ class Agent:
     async def wind_up(self) -> None:
         """Says nothing new, ends the sentence that is being said, and returns when it is silent. To be followed by
         `stop`."""
-        if self._life != "running":
-            return
-        self._silent = asyncio.Event()
-        self._now().wind_up()
+        if self._life == "running":
+            self._now().wind_up()
+            await self._until_silent()
+
+    async def farewell(self) -> None:
+        """Answers nothing new, ends what it says and thinks, and returns when it is silent, or nobody is there to hear
+        it. To be followed by `stop`."""
+        if self._life == "running":
+            self._now().farewell()
+            await self._until_silent()
+
+    async def _until_silent(self) -> None:
+        self._silent = silent = self._silent or asyncio.Event()
         self._settle()
         self._see_whether_silent()
-        await self._silent.wait()
+        await silent.wait()
         await self.session.finished()
 
     def _see_whether_silent(self) -> None:
@@ -278,7 +297,17 @@ class Agent:
     async def _close_parts(self) -> None:
         self._channel.on_event = None
         self._queue.close()
-        parts: list[Any] = [self._pictures, self.brain, self.session, self.film, self._spotter, self._captions]
+        if self._greeting is not None:
+            self._greeting.cancel()
+        parts: list[Any] = [
+            self._pictures,
+            self._recording,
+            self.brain,
+            self.session,
+            self.film,
+            self._spotter,
+            self._captions,
+        ]
         for close in [part.close for part in parts if part is not None]:
             try:
                 await close()
@@ -329,28 +358,31 @@ class Agent:
         thinking: OnBusy = "interrupt",
         speaking: OnBusy = "ignore",
         interruptable: bool = True,
-        metadata: dict[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> Reply | None:
-        """A text goes in as if the user had said it. Returns the answer, which is yet to begin; None where what the
-        agent does now has it ignored.
+        """Takes a text as if the user had said it, and answers. What it does with it depends on what it does just then
+        (`think_actions`). Returns the answer, which may have to wait before it begins; None where it is ignored.
 
         Args:
-            listening, thinking, speaking: what is done with it while the agent does that.
+            text: 1..16384 characters.
+            listening: interrupt (a turn of its own now), inject (into what the user is saying; a turn of its own where
+                nobody speaks), append (after the user's turn and its answer) or ignore.
+            thinking: interrupt (in place of the answer in the making), append (after it) or ignore.
+            speaking: interrupt (falls silent), append (answers after what is said) or ignore.
             interruptable: whether the user may interrupt the answer by speaking.
+            metadata: goes with the request for the answer, to a chat service that takes any.
 
         Raises:
-            InvalidArgument: no text, more than 16384 characters, or an action that there is not. BadState: not running,
-            or paused. LipwireError: the brain cannot answer it.
+            InvalidArgument: no text, too long, or no such action. BadState: not running, or paused. BufferFull: 16
+            texts wait already. LipwireError: the brain cannot answer it.
         """
         self._check_running()
-        action = {"thinking": thinking, "speaking": speaking}.get(self.state, listening)
-        if action == "ignore":
-            self.conversation.check_not_paused()
-            return None
-        if action != "interrupt":
-            raise InvalidArgument(f"the action while the agent is {self.state} must be interrupt or ignore")
-        reply = self._now().tell(text)
-        reply.interruptable = interruptable
+        reply = self._now().think(
+            text,
+            ThinkActions(listening=listening, thinking=thinking, speaking=speaking),
+            interruptable=interruptable,
+            metadata=metadata,
+        )
         return self._done(reply)
 
     def respond(self, instructions: str | None = None) -> Reply:
@@ -607,14 +639,14 @@ class Agent:
                 self._send(packets)
             case c.Emit(event):
                 self._emit(event)
-            case c.Say() | c.Tell() | c.Respond():
+            case c.Say() | c.Fill() | c.Tell() | c.Respond():
                 self._ask(action)
             case c.Interrupted(reply_id, played_ms, text):
                 self.brain.interrupted(reply_id, played_ms, text)
             case c.ToolResult(call_id, output):
                 self.brain.tool_result(call_id, output)
-            case c.Add(reply):
-                self._playout.add(reply)
+            case c.Add(reply, before):
+                self._playout.add(reply, before)
             case c.Finish(reply, text):
                 self._playout.finish(reply, text)
             case c.Drop(replies):
@@ -652,20 +684,60 @@ class Agent:
             case c.Leave(reason, failure):
                 self._stop_soon(reason, failure)
 
-    def _ask(self, action: c.Say | c.Tell | c.Respond) -> None:
+    def _ask(self, action: c.Say | c.Fill | c.Tell | c.Respond) -> None:
         reply = action.reply
         if reply.state != "asked":
             return
         try:
             match action:
+                case c.Say(_, text, True) if self._recording is not None:
+                    if self._greeting is not None:
+                        self._greeting.cancel()
+                    greet = self._play(self._recording, reply, text)
+                    self._greeting = asyncio.get_running_loop().create_task(greet, name="lipwire-greet")
                 case c.Say(_, text):
                     self.conversation.asked(reply, self.brain.speak(text))
+                case c.Fill(_, text):
+                    if not isinstance(self.brain, Filling):
+                        raise BadState("this brain says nothing while it thinks")
+                    self.conversation.asked(reply, self.brain.fill(text))
                 case c.Tell(_, text, role):
-                    self.brain.tell(text, role)
+                    more: dict[str, Any] = {"metadata": action.metadata} if action.metadata else {}
+                    more |= {} if action.respond else {"respond": False}
+                    more |= {} if reply.interruptable else {"interruptable": False}
+                    self.brain.tell(text, role, **more)
                 case c.Respond(_, instructions):
                     self.brain.respond(instructions)
         except LipwireError as exc:
             self.conversation.refused(reply, exc)
+
+    async def _play(self, recording: GreetingSound, reply: Reply, text: str) -> None:
+        """Says a greeting as it was recorded; where that cannot be had, its text."""
+        found: Recording | None = None
+        error = LipwireError("the greeting's recording cannot be used")
+        try:
+            found = await recording.get()
+        except LipwireError as exc:
+            error = exc
+        except Exception:  # the edge: there is the text
+            logger.exception("[%s] the greeting's recording failed", self.config.name)
+        if self._life != "running" or reply.state != "asked":
+            return
+        conversation = self._now()
+        if found is None and not text:
+            conversation.refused(reply, error)
+        elif found is None:
+            logger.warning("[%s] %s; its text is said", self.config.name, error)
+            self._emit(Failed("TTS_ERROR", f"{error}; its text is said", minor=True))
+            self._ask(c.Say(reply, text))
+        else:
+            reply_id = f"greeting_{secrets.token_hex(8)}"
+            conversation.asked(reply, reply_id)
+            if isinstance(self.brain, Remembering):
+                self.brain.remember(reply_id, text)
+            for event in found.as_reply(reply_id, text, time.monotonic_ns()):
+                conversation.brain(event)
+        self._settle()
 
     def _send(self, packets: list[bytes]) -> None:
         try:

@@ -55,6 +55,7 @@ def check_tools(tools: Sequence[Tool], variables: Mapping[str, str]) -> None:
 
 
 def _says_json(name: str, value: str) -> bool:
+    """Whether a header says what the body is in any case."""
     return name.lower() == "content-type" and re.match(r"application/json\b", value.strip().lower()) is not None
 
 
@@ -65,7 +66,7 @@ def check_mcp(servers: Sequence[McpServer]) -> None:
         if names.count(server.name) > 1:
             raise InvalidArgument(f"llm.mcp_servers: two have the name {server.name!r:.60}")
         try:
-            check_headers(server.headers)
+            check_headers({name: value for name, value in server.headers.items() if not _says_json(name, value)})
         except InvalidArgument as exc:
             raise InvalidArgument(f"llm.mcp_servers: {server.name:.48}: headers {exc}") from None
 

@@ -216,6 +216,8 @@ class AgentConfig(Struct, kw_only=True):
     tts: Vendor | None = None
     asr: Vendor | None = None
     """Services of speech that the client brings along; None = the server's."""
+    asr_keywords: list[str] = field(default_factory=list)
+    """Words that the server's own ears are to expect; a vendor's stand in `asr`."""
     realtime: Realtime | None = None
     """A realtime model that the client brings along, for the brain "realtime"."""
     labels: dict[str, str] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -24,10 +25,10 @@ import numpy as np
 from msgspec import Struct, structs
 
 from .._core import RATE
-from ..errors import BadState, BufferFull, InvalidArgument, LipwireError
+from ..errors import BadState, InvalidArgument, LipwireError
 from ..protocol import transcript as t
 from . import client_messages as m
-from .beside import Aside, Beside, fate
+from .beside import Aside, Beside, fate, unwanted
 from .brains import base as b
 from .client_messages import Priority
 from .config import MAX_TURN_MS, AgentConfig
@@ -36,9 +37,13 @@ from .events import AgentEvent, AgentFailed, Said, SpeechCut, StateChanged, Turn
 from .face_tags import Feeling
 from .failures import for_users
 from .feelings import Acting
-from .replies import Outcome, Reply
+from .filler import Fillers
+from .greeting import Greeter
+from .replies import Lead, Outcome, Reply
+from .silence import SilenceWatch
 from .speech.commands import Command, command_in
 from .speech.pauses import asks_for_pause
+from .think_actions import Later, ThinkActions, Thought
 from .transcripts import Transcripts
 from .turn_taking import Spoken, why_no_end, why_no_start
 from .turns import Cause, History, StartReason, Transport, Turn, Turns
@@ -62,8 +67,6 @@ MAX_TOOLS = 32
 """Calls of the client's functions that may wait; more are answered with an error."""
 MAX_REPLIES = 32
 """Replies that may wait to be heard; another one is refused."""
-MAX_LATER = 16
-"""Questions that may wait until the agent is silent."""
 MAX_ITEMS = 64
 """Items of the users' whose turns are remembered."""
 REMEMBERED = 256
@@ -90,18 +93,29 @@ class Hear(Struct, frozen=True):
 
 class Say(Struct, frozen=True):
     """The brain is to say this: `Brain.speak`. Then `asked` tells the conversation the id, or `refused` the error. A
-    reply that is no longer "asked" by then is left out."""
+    reply that is no longer "asked" by then is left out. `recorded`: a recording says it, where it can be had."""
+
+    reply: Reply
+    text: str
+    recorded: bool = False
+
+
+class Fill(Struct, frozen=True):
+    """The brain is to say this while it thinks of an answer: `Filling.fill`. Else as `Say`."""
 
     reply: Reply
     text: str
 
 
 class Tell(Struct, frozen=True):
-    """The brain is told something, and is to answer: `Brain.tell`. Where it raises, `refused` says so."""
+    """The brain is told something, and is to answer, unless it is only to bear it in mind: `Brain.tell`. Where it
+    raises, `refused` says so."""
 
     reply: Reply
     text: str
     role: Literal["user", "system"]
+    respond: bool = True
+    metadata: Mapping[str, str] = {}
 
 
 class Respond(Struct, frozen=True):
@@ -127,9 +141,10 @@ class ToolResult(Struct, frozen=True):
 
 
 class Add(Struct, frozen=True):
-    """The playout says this reply after those that it has."""
+    """The playout says this reply after those that it has, or before one of them of which it has no sound."""
 
     reply: Reply
+    before: Reply | None = None
 
 
 class Play(Struct, frozen=True):
@@ -244,6 +259,7 @@ class Leave(Struct, frozen=True):
 Action = (
     Hear
     | Say
+    | Fill
     | Tell
     | Respond
     | Interrupted
@@ -287,6 +303,8 @@ class Conversation:
         self.paused = False
         self.winding_up = False
         """What is heard now is the last that is said."""
+        self.leaving = False
+        """What is being said, answered and thought of now is the last."""
         self._last: tuple[Reply, float] | None = None
         """That, and how many ms of it had been heard when it became the last."""
         self.users: set[str] = set()
@@ -311,7 +329,15 @@ class Conversation:
         """The user who speaks, or spoke last."""
         self._assembler = t.Assembler()
         self._alone_since = 0
-        self._greeted = False
+        self._greeter = Greeter()
+        self._silence = SilenceWatch()
+        self._fillers = Fillers(sender)
+        self._filler: Reply | None = None
+        """What is said while an answer is waited for."""
+        self._later = Later()
+        """What is to be thought of when what is said and answered allows it."""
+        self._injected: Reply | None = None
+        """Answers what the user is saying, and what was given to be thought of with it."""
         self._replies: dict[str, Reply] = {}
         """The replies that the brain has named, by id, whatever their state."""
         self._live: dict[str, Reply] = {}
@@ -334,8 +360,6 @@ class Conversation:
         self._transcribed = self._textless = False
         """Whether any text of a user's has come: then no text means that nothing was said; and whether the brain has
         answered one without."""
-        self._later: deque[tuple[str, str, bool]] = deque()
-        """Questions, their users, and whether the answer may be interrupted, that wait until the agent is silent."""
         self._pictures = 0
         """How many the users have sent."""
         self._tools: dict[str, int] = {}
@@ -410,18 +434,34 @@ class Conversation:
         for call_id in [name for name, until in self._tools.items() if self.clock >= until]:
             del self._tools[call_id]
             self._do(ToolResult(call_id, json.dumps({"error": "the client has not answered"})))
-        if self._later and not self._busy:
-            text, user, interruptable = self._later.popleft()
-            self._ask_now(text, user, interruptable)
         due = self._due
         if due is not None and due.state == "asked" and self.clock >= due.expected_until:
             self._due = None
             self.turns.drop_open(self._now_ms)
+        self._say_by_itself()
         if self.accompanied:
             self._alone_since = self.clock
         elif self.config.idle_timeout and self.clock - self._alone_since >= self.config.idle_timeout * RATE:
             self._do(Leave("idle_timeout"))
+        self._take_up()
         self._review()
+
+    def _say_by_itself(self) -> None:
+        """The greeting, where its time has come; what is said while an answer is waited for; what breaks a silence."""
+        free = self.state in ("listening", "idle") and self._is_answered()
+        free = free and not (self.paused or self.winding_up or self.leaving)
+        if free and self._greeter.waits:
+            self._greet()
+        self._fill()
+        silence = self.config.silence
+        quiet = free and self.state == "listening" and not self._greeter.waits
+        if not self._silence.look(silence, self.clock, quiet) or silence is None or not silence.content.strip():
+            return
+        if silence.action == "speak":
+            self._say(silence.content, "silence")
+        else:
+            self.turns.begin("silence", self._now_ms).action = "think"
+            self._do(Tell(self._expect_reply("silence"), silence.content, "user"))
 
     # ------------------------------------------------------------------------------------------------------- control
 
@@ -439,12 +479,17 @@ class Conversation:
         return self._say(text, "speak", interruptable)
 
     def interrupt(self, transport: Transport = "http") -> bool:
-        """Stops what is being said or thought; returns whether there was anything. `transport`: how that was asked."""
-        cut = self._cut(force=True, cause="interrupt", transport=transport)
+        """Stops what is being said or thought, or waits to be; returns whether there was anything. `transport`: how
+        that was asked."""
+        waited = self._later.clear()
+        return self._hush("interrupt", transport) or waited
+
+    def _hush(self, cause: Cause, transport: Transport) -> bool:
+        cut = self._cut(force=True, cause=cause, transport=transport)
         if self.turns.open is not None and self._is_due():  # an answer that has not begun will not be said either
             assert self._due is not None
             self._due.state = "refused"
-            self.turns.end(self.turns.open, "interrupted", self._now_ms, "interrupt", transport)
+            self.turns.end(self.turns.open, "interrupted", self._now_ms, cause, transport)
             cut = True
         self._review()
         return cut
@@ -455,6 +500,7 @@ class Conversation:
         """Takes a message in text, which is answered (`Agent.tell`). Raises InvalidArgument, BadState."""
         self._check_told(text)
         turn, reply = self._ask("text", user, interruptable)
+        self._greeter.answered()
         turn.user_text = text
         self.history.add(role, text, turn.turn_id, self.transcripts.wall_ms)
         self._do(Tell(reply, text, role))
@@ -463,32 +509,86 @@ class Conversation:
     def ask(
         self, text: str, user: str, priority: m.WhenBusy = "interrupted", interruptable: bool = True
     ) -> Reply | None:
-        """Takes a question that was typed. Returns the answer, or None: it waits until the agent and its users are
-        silent, or was dropped, as `priority` has it. Raises InvalidArgument, BadState, BufferFull."""
+        """Takes a question that was typed, and tells it as the user's transcript when it is asked. Returns the answer,
+        or None: it was dropped, as `priority` has it. Raises InvalidArgument, BadState, BufferFull."""
         self._check_told(text)
         if priority == "ignore" and self.state in ("thinking", "speaking"):
             return None
-        if priority == "append" and self._busy:
-            if len(self._later) >= MAX_LATER:
-                raise BufferFull(f"{MAX_LATER} questions wait already")
-            self._later.append((text, user, interruptable))
-            return None
-        return self._ask_now(text, user, interruptable)
+        thought = Thought(Reply("text", interruptable=interruptable), text, user=user)
+        if priority == "append" and not self._is_answered():
+            self._later.add(thought)
+        else:
+            self._cut(force=False, cause="think", transport="rtm")
+            self._think_of(thought)
+        return thought.reply
 
-    def _ask_now(self, text: str, user: str, interruptable: bool) -> Reply:
-        reply = self.tell(text, user=user, interruptable=interruptable)
-        self.transcripts.user(self._newest_turn, user, text, True, (), self._now_ms)
+    def think(
+        self,
+        text: str,
+        actions: ThinkActions | None = None,
+        *,
+        user: str = "",
+        interruptable: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Reply | None:
+        """Takes a text as if the user had said it (`Agent.think`). `user`: who sent it, where it came through the
+        channel. Raises InvalidArgument, BadState, BufferFull."""
+        self._check_told(text)
+        action = (actions or ThinkActions()).of(self.state)
+        if action == "ignore":
+            return None
+        thought = Thought(Reply("think", interruptable=interruptable), text, metadata or {}, user)
+        if action == "inject" and self._user_is_speaking():
+            return self._inject(thought)
+        if action == "append" and not self._is_answered():
+            self._later.add(thought)
+            return thought.reply
+        if action == "interrupt":
+            self._hush("think", "rtm" if user else "http")
+        self._think_of(thought)
+        return thought.reply
+
+    def _think_of(self, thought: Thought) -> None:
+        turn = self.turns.begin("text" if thought.reply.reason == "text" else "think", self._now_ms, thought.user)
+        turn.user_ended_ns = self._ns
+        turn.user_text = thought.text
+        self._greeter.answered()
+        self.history.add("user", thought.text, turn.turn_id, self.transcripts.wall_ms)
+        if thought.reply.reason == "text":  # others see what was asked
+            self.transcripts.user(turn.turn_id, thought.user, thought.text, True, (), self._now_ms)
+        self._expect(thought.reply)
+        self._do(Tell(thought.reply, thought.text, "user", metadata=thought.metadata))
+
+    def _inject(self, thought: Thought) -> Reply:
+        """The user is saying something: what answers that answers this, too."""
+        turn = self.turns.open
+        assert turn is not None
+        self._injected = reply = self._injected or thought.reply
+        reply.interruptable = reply.interruptable and thought.reply.interruptable
+        self.history.add("user", thought.text, turn.turn_id, self.transcripts.wall_ms)
+        self._do(Tell(reply, thought.text, "user", respond=False, metadata=thought.metadata))
         return reply
+
+    def _take_up(self) -> None:
+        """What waits to be thought of is, where it can be."""
+        if self._later and self._is_answered() and not self.paused:
+            self._think_of(self._later.next())
+
+    def _user_is_speaking(self) -> bool:
+        turn = self.turns.open
+        return turn is not None and turn.start_reason == "speech" and turn.user_ended_ns is None
+
+    def _is_answered(self) -> bool:
+        """Nobody waits for an answer, or for the rest of what one says; it may still be heard."""
+        asked = any(self.clock < reply.expected_until for reply in self._asked)
+        speaks = self._spoken is not None or self._doubt is not None
+        waits = speaks or self.turns.open is not None or self._is_due() or asked
+        return not waits and all(reply.written or reply.complete for reply in self._live.values())
 
     def _check_told(self, text: str) -> None:
         self.check_not_paused()
         if not text.strip() or len(text) > MAX_TELL:
             raise InvalidArgument(f"text must have 1..{MAX_TELL} characters, got {len(text)}")
-
-    @property
-    def _busy(self) -> bool:
-        """Whether a user speaks or waits for an answer, or something is said, or will be."""
-        return bool(self._live or self._asked or self.turns.open is not None or self._is_due())
 
     def respond(self, instructions: str | None = None) -> Reply:
         """Has the brain answer now (`Agent.respond`). Raises BadState."""
@@ -517,7 +617,7 @@ class Conversation:
             return
         self.paused = True
         self._due = None
-        self._later.clear()
+        self._forget_thoughts()
         self.turns.drop_open(self._now_ms, "interrupt")
         self._nothing_beside()
         self._cut(force=True, cause="interrupt")
@@ -533,7 +633,7 @@ class Conversation:
         """Goes on."""
         if self.paused:
             self.paused = False
-            self._greet()
+            self._welcome()
             self._review(always=True)
 
     def command(self, command: Command) -> None:
@@ -550,6 +650,7 @@ class Conversation:
             self.transcripts.state("idle", self.paused, self._newest_turn)
         self._ended = True
         self.state = "idle"
+        self._forget_thoughts()
         self._nothing_beside()
         self._cut(force=True, cause="leave")
         self.turns.drop_open(self._now_ms, "leave")
@@ -561,7 +662,7 @@ class Conversation:
             return
         self.winding_up = True
         self._due = None
-        self._later.clear()
+        self._forget_thoughts()
         self.turns.drop_open(self._now_ms, "leave")
         self._nothing_beside()
         self._refuse(list(self._asked))
@@ -574,10 +675,27 @@ class Conversation:
             self._last = heard, self._played_ms(heard)
         self._review()
 
+    def _forget_thoughts(self) -> None:
+        """What waits to be thought of will not be."""
+        self._later.clear()
+        if self._injected is not None:
+            self._injected.state, self._injected = "refused", None
+
+    def farewell(self) -> None:
+        """Nothing new is answered or thought of. What is said, and what is due already, goes on to its end; who speaks
+        meanwhile interrupts it as ever."""
+        self.leaving = True
+        self._forget_thoughts()
+        self._nothing_beside()
+        self._review()
+
     @property
     def silent(self) -> bool:
-        """Nothing is being said."""
-        return not self._live
+        """Nothing is being said; where it says farewell, nothing will be, or nobody is there to hear it."""
+        if not self.leaving:
+            return not self._live
+        due = self._is_due() or any(self.clock < reply.expected_until for reply in self._asked)
+        return not self.accompanied or not (self._live or due)
 
     def _look_at_the_last(self) -> None:
         """While it winds up: whether the sentence is over in which that began, or the reply is."""
@@ -592,6 +710,8 @@ class Conversation:
         """Raises BadState: the agent is paused, or about to leave."""
         if self.winding_up:
             raise BadState("the agent is leaving: the server is shutting down")
+        if self.leaving:
+            raise BadState("the agent is leaving")
         if self.paused:
             raise BadState("the agent is paused; resume it first")
 
@@ -611,19 +731,26 @@ class Conversation:
         if user in self.users:
             return
         self.users.add(user)
-        self._greet()
+        self._welcome()
         self._review()
 
+    def _welcome(self) -> None:
+        """Who is there is greeted, where that is due and the agent may speak."""
+        if not (self.paused or self.winding_up or self.leaving) and self.accompanied:
+            self._greeter.came(self.config.greeting, self.clock)
+            self._greet()
+
     def _greet(self) -> None:
-        """The first user who is wanted is greeted, once, when the agent may speak."""
-        if not self._greeted and not self.paused and not self.winding_up and self.accompanied:
-            self._greeted = True
-            if self.config.llm.greeting_message:
-                self._say(self.config.llm.greeting_message, "greeting")
+        how, text = self.config.greeting, self.config.llm.greeting_message or ""
+        if self._greeter.look(self.clock) and (text or how.audio_url):
+            self._cut_off([reply for reply in self._live.values() if reply.reason == "greeting"])
+            self._say(text, "greeting", how.interruptable, recorded=bool(how.audio_url))
 
     def left(self, user: str) -> None:
         """Somebody is gone."""
         self.users.discard(user)
+        if not self.accompanied:
+            self._greeter.alone(self.config.greeting)
         if self._spoken is not None and self._spoken.until is not None and self._spoken.user == user:
             self._cut_speech("left")
         self._review()
@@ -684,7 +811,15 @@ class Conversation:
                 return self.ask(text, user, when_busy, interruptable)
             case m.Thought():
                 self.joined(user)
-                return self._think(user, message)
+                return self.think(
+                    message.text,
+                    ThinkActions(
+                        listening=message.on_listening, thinking=message.on_thinking, speaking=message.on_speaking
+                    ),
+                    user=user,
+                    interruptable=message.interruptable,
+                    metadata=message.metadata,
+                )
             case m.Announcement(text=text, priority=priority, interruptable=interruptable):
                 return self.speak(text, priority, interruptable)
             case m.Interrupt():
@@ -699,15 +834,6 @@ class Conversation:
             case None:
                 self.ignored += 1
         return None
-
-    def _think(self, user: str, thought: m.Thought) -> Reply | None:
-        by_state = {"thinking": thought.on_thinking, "speaking": thought.on_speaking}
-        action = by_state.get(self.state, thought.on_listening)
-        if action == "inject":
-            raise InvalidArgument("think: on_listening_action may be interrupt, append or ignore here")
-        if action == "ignore":
-            return None
-        return self.ask(thought.text, user, "append" if action == "append" else "interrupted", thought.interruptable)
 
     def _uploaded(self, user: str, upload: m.Upload) -> None:
         if "image" in self.config.llm.input_modalities and self.config.brain in ("cascade", "realtime"):
@@ -748,6 +874,7 @@ class Conversation:
         match event:
             case b.ReplyAudio(reply_id, pcm, rate):
                 if (reply := self._reply(reply_id)) is not None:
+                    self._answer_begins(reply)
                     self._do(Play(reply, pcm, rate))
             case b.ReplyText(reply_id):
                 if (reply := self._reply(reply_id)) is not None:
@@ -771,6 +898,7 @@ class Conversation:
                 self._tool_called(event)
             case b.Failed():
                 self._failed(self._unheard(event))
+        self._take_up()
         self._review()
 
     def asked(self, reply: Reply, reply_id: str) -> None:
@@ -786,9 +914,11 @@ class Conversation:
             if self.turns.open is not None:
                 self.turns.open.error = error.code, str(error)
                 self.turns.end(self.turns.open, "failed", self._now_ms)
+        elif reply is self._injected:
+            self._injected = None
         elif reply in self._asked:
             self._asked.remove(reply)
-        if reply.reason in ("greeting", "failure"):  # nobody else hears of it
+        if reply.own_words and reply.reason not in ("speak", "filler"):  # nobody else hears of it
             self.failures += 1
             logger.warning("[%s] the %s message cannot be said: %s", self.config.name, reply.reason, error)
             self._do(Emit(b.Failed("TTS_ERROR", str(error))))
@@ -844,7 +974,8 @@ class Conversation:
                 self._doubt.turns.append(turn)
         self._is_of(item_id, turn)
         turn.user_ended_ns = end_ns
-        self._expect_reply("speech")
+        injected, self._injected = self._injected, None
+        self._expect(injected or Reply("speech"))
         if self._doubt is not None:
             self._doubt.until = self._in(self.config.turn_detection.false_interruption_timeout)
 
@@ -862,8 +993,10 @@ class Conversation:
             turn = self.turns.open or self.turns.newest or self.turns.begin("speech", self._now_ms, self._speaks)
             self._is_of(event.item_id, turn)
         user = turn.user or self._speaks
-        self.transcripts.user(turn.turn_id, user, event.text, event.final, event.words, self._now_ms)
-        if (aside := self._beside.of(turn)) is not None:
+        aside = self._beside.of(turn)
+        if aside is None or not unwanted(self.config.interruption):
+            self.transcripts.user(turn.turn_id, user, event.text, event.final, event.words, self._now_ms)
+        if aside is not None:
             self._said_beside(aside, event)
             return
         if self._settle_doubt(turn, event) or not event.final:
@@ -882,6 +1015,7 @@ class Conversation:
 
     def _user_said(self, turn: Turn, event: b.UserText) -> None:
         """A text of the user's is final, and counts."""
+        self._greeter.answered()
         turn.user_text = event.text
         start_ms = self._ms_at(turn.user_began_ns, turn.start_ms)
         end_ms = max(start_ms, self._ms_at(turn.user_ended_ns, self._now_ms))
@@ -958,9 +1092,13 @@ class Conversation:
                 self.command(command)
         if event.final and aside.calls:
             self._beside.drop(aside)
-            self._answer([(turn, event)])
+            if event.text.strip():
+                self._answer_beside([(turn, event)])
+            elif turn is self.turns.open:  # what was taken for a keyword was none
+                self._due = None
+                self.turns.drop_open(self._now_ms)
 
-    def _answer(self, said: list[tuple[Turn, b.UserText]]) -> None:
+    def _answer_beside(self, said: list[tuple[Turn, b.UserText]]) -> None:
         """What was said beside is answered now, and its last turn has the answer."""
         for turn, event in said:
             self._user_said(turn, event)
@@ -973,7 +1111,7 @@ class Conversation:
         if turn is not self.turns.open:
             self.turns.drop_open(self._now_ms)
             self.turns.again(turn)
-            turn.user_ended_ns = self._ns  # until now nobody waited
+            turn.let_wait_ns = self._ns
         reply = self._due if self._is_due() and self._due is not None else self._expect_reply("speech")
         self._do(Tell(reply, "\n".join(event.text for _, event in said), "user"))
 
@@ -1055,7 +1193,8 @@ class Conversation:
         doubt = self._doubt
         assert doubt is not None
         self._cut_off([reply for reply in doubt.answers if reply.id in self._live])
-        self._due = None
+        if self._due is not None and self._due.reason != "think":  # what was given meanwhile is answered all the same
+            self._due = None
         self.turns.drop_open(self._now_ms)
         self._settled = doubt
         self.false_interruptions += 1
@@ -1142,9 +1281,9 @@ class Conversation:
             self._due = None
             self.turns.end(turn, "failed", self._now_ms)
         message = "" if self.config.llm.failure_message == "" else sentence
-        own_words = turn.start_reason in ("speak", "greeting", "failure")
+        own_words = reply is not None and reply.own_words
         waits = any(one.reason == "failure" for one in (*self._live.values(), *self._asked))
-        if message and not own_words and not self.paused and not self.winding_up and not waits:
+        if message and not own_words and not (self.paused or self.winding_up or self.leaving or waits):
             self._say(message, "failure")
 
     def _tell_error(self, sentence: str, code: str, turn_id: int) -> None:
@@ -1156,17 +1295,53 @@ class Conversation:
     def _is_due(self) -> bool:
         return self._due is not None and self._due.state == "asked"
 
+    def _fill(self) -> None:
+        """Whoever waits for an answer that does not begin is told something, once."""
+        answer = self._awaited()
+        if answer is None:
+            self._fillers.over()
+        filler = self.config.filler
+        speaks = self._spoken is not None or self._doubt is not None
+        busy = speaks or self._asked or any(reply.state == "heard" for reply in self._live.values())
+        if answer is None or filler is None or busy or not self._is_understood(answer):
+            return
+        if text := self._fillers.look(filler, self.clock):
+            self._filler = reply = Reply("filler", interruptable=answer.interruptable, own_words=True)
+            reply.fills = answer
+            self._asked.append(reply)
+            self._do(Fill(reply, text))
+
+    def _awaited(self) -> Reply | None:
+        """The answer that a user waits for, and that the model has not begun."""
+        if self._is_due():
+            return self._due
+        return next((reply for reply in self._live.values() if not (reply.own_words or reply.begins)), None)
+
+    def _is_understood(self, answer: Reply) -> bool:
+        """Whether it is known what it answers: what is none may be a cough."""
+        turn = self.turns.open if answer is self._due else answer.turn
+        return turn is not None and (turn.start_reason != "speech" or bool(turn.user_text))
+
     def _expect_reply(self, reason: StartReason, interruptable: bool = True) -> Reply:
-        self._due = Reply(reason, interruptable=interruptable, expected_until=self._in(REPLY_DUE))
+        return self._expect(Reply(reason, interruptable=interruptable))
+
+    def _expect(self, reply: Reply) -> Reply:
+        if reply.reason != "silence":
+            self._fillers.wait(self.clock)
+        self._due = reply
+        self._due.expected_until = self._in(REPLY_DUE)
+        if self.leaving:
+            reply.state = "refused"
+            self.turns.drop_open(self._now_ms, "leave")
         self._review()
         return self._due
 
-    def _say(self, text: str, reason: StartReason, interruptable: bool = True) -> Reply:
-        reply = Reply(reason, interruptable=interruptable, expected_until=self._in(REPLY_DUE))
+    def _say(self, text: str, reason: StartReason, interruptable: bool = True, *, recorded: bool = False) -> Reply:
+        reply = Reply(reason, interruptable=interruptable, expected_until=self._in(REPLY_DUE), own_words=True)
         self._asked.append(reply)
         if len(self._asked) > REMEMBERED:
             self._asked.pop(0).state = "refused"
-        self._do(Say(reply, text))
+        self._do(Say(reply, text, recorded))
         self._review()
         return reply
 
@@ -1200,19 +1375,49 @@ class Conversation:
     def _begin(self, reply: Reply) -> None:
         if reply in self._asked:
             self._asked.remove(reply)
-        if self.paused or self.winding_up or len(self._live) >= MAX_REPLIES:
+        unasked = self.leaving and reply.reason == "agent"
+        if self.paused or self.winding_up or unasked or len(self._live) >= MAX_REPLIES:
             reply.state = "refused"
             self._do(Interrupted(reply.id, 0.0, ""))
             if not reply.own_words and reply.reason != "agent":  # the turn that waited for it
                 self.turns.drop_open(self._now_ms)
             return
+        if reply.fills is not None:
+            self._begin_filler(reply, reply.fills)
+            return
+        assert reply.reason != "filler"
         if reply.own_words:
             reply.turn = self.turns.beside(reply.reason, self._now_ms)
+            if reply.reason == "silence":
+                reply.turn.action = "speak"
         else:
             reply.turn = self.turns.answered(self._now_ms)
         reply.state = "begun"
         self._live[reply.id] = reply
         self._do(Add(reply))
+
+    def _begin_filler(self, reply: Reply, answer: Reply) -> None:
+        """It is part of the turn whose answer it fills in for, and its times are not that turn's."""
+        waits = self.turns.open if answer is self._due else answer.turn
+        if waits is None or answer is not self._awaited():
+            reply.state = "refused"
+            self._do(Interrupted(reply.id, 0.0, ""))
+            return
+        reply.turn = Turn(turn_id=waits.turn_id, start_reason="agent", start_ms=self._now_ms)
+        reply.state = "begun"
+        self._live[reply.id] = reply
+        self._do(Add(reply, None if answer is self._due else answer))
+
+    def _answer_begins(self, answer: Reply) -> None:
+        """The first sound of an answer has come: what was to fill in for it, and has none, is not needed."""
+        filler = self._filler
+        if filler is None or filler.fills is not answer:
+            return
+        self._filler = None
+        if filler in self._asked:
+            self._refuse([filler])
+        elif filler.id in self._live and not filler.received_ms:
+            self._cut_off([filler])
 
     def _finished(self, reply: Reply, text: str, reason: Literal["done", "cancelled", "failed"]) -> None:
         """The brain has handed over all of a reply, or gives it up."""
@@ -1221,6 +1426,7 @@ class Conversation:
         if reason == "cancelled" and reply.interruptable:
             self._cut(force=False)
         else:
+            reply.written = True
             self._do(Finish(reply, text))
 
     def over(self, reply: Reply) -> None:
@@ -1229,6 +1435,7 @@ class Conversation:
             return
         text = reply.heard(reply.received_ms) if reply.outcome == "failed" else reply.text.strip()
         self._end(reply, reply.outcome or "finished", text, reply.received_ms)
+        self._take_up()
         self._review()
 
     def _played_ms(self, reply: Reply) -> float:
@@ -1273,8 +1480,12 @@ class Conversation:
 
     def _end(self, reply: Reply, outcome: Outcome, text: str, played_ms: float) -> None:
         reply.state, reply.outcome = "over", outcome
+        if text or reply.lead is not None:
+            status: t.TurnStatus = t.INTERRUPTED if outcome == "interrupted" else t.ENDED
+            if reply.fills is not None and outcome != "interrupted":  # the turn goes on
+                status = t.RUNNING
+            self._transcribe(reply, status, played_ms, text)
         if text:
-            self._transcribe(reply, t.INTERRUPTED if outcome == "interrupted" else t.ENDED, played_ms, text)
             speech = max(0.0, self._now_ms - played_ms), self._now_ms
             self.history.add("assistant", text, reply.turn_id, self.transcripts.wall_ms, speech)
             self._do(Emit(Said("assistant", text, reply.turn_id, outcome == "interrupted")))
@@ -1282,7 +1493,10 @@ class Conversation:
                 words = tuple(reply.heard_words(played_ms))
                 self._do(Caption(self.config.name, text, self._now_ms - played_ms, self._now_ms, words))
         turn = reply.turn
-        if turn is None:
+        if reply.fills is not None and text:
+            start_ms = self._now_ms - played_ms
+            reply.fills.lead = Lead(text, start_ms, played_ms, tuple(reply.heard_words(played_ms)))
+        if turn is None or reply.fills is not None:
             return
         turn.agent_text, turn.played_ms = text, played_ms
         self.turns.end(turn, outcome, self._now_ms, turn.caused_by, turn.transport)
@@ -1307,9 +1521,12 @@ class Conversation:
 
     def _transcribe(self, reply: Reply, status: t.TurnStatus, played_ms: float, text: str | None = None) -> None:
         heard = reply.heard(played_ms) if text is None else text
+        start_ms = self._now_ms - played_ms
+        words = reply.heard_words(played_ms) if status != t.RUNNING else []
+        if reply.lead is not None:
+            heard, words, ms = reply.lead.before(heard, words, start_ms)
+            start_ms, played_ms = start_ms - ms, played_ms + ms
         if heard:
-            start_ms = self._now_ms - played_ms
-            words = reply.heard_words(played_ms) if status != t.RUNNING else []
             self.transcripts.agent(reply.turn_id, heard, status, start_ms, played_ms, words)
 
     # ------------------------------------------------------------------------------------------------------- states
@@ -1324,8 +1541,8 @@ class Conversation:
             state = "speaking"
         elif self._is_due() or said or any(self.clock < reply.expected_until for reply in self._asked):
             state = "thinking"
-        elif self._spoken is None and not self.winding_up and (waiting := self._beside.take()):
-            self._answer([(one.turn, one.said) for one in waiting if one.said is not None])
+        elif self._spoken is None and not (self.winding_up or self.leaving) and (waiting := self._beside.take()):
+            self._answer_beside([(one.turn, one.said) for one in waiting if one.said is not None])
             return  # which has looked at it again
         else:
             state = "listening" if self.accompanied else "idle"

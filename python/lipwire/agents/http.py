@@ -362,8 +362,8 @@ async def opened(
         refused.wait = retry_after(exc.response.headers, time.time())
         raise refused from exc
     except OutwardRefused as exc:
-        named = f"{where} sent the connection elsewhere, and that" if outward is None else what
-        raise ServiceError(f"{named} {exc}") from exc
+        elsewhere = "" if outward is not None else " sent the connection elsewhere, and that"
+        raise ServiceError(f"{where}{elsewhere} {exc}") from exc
     except (OSError, TimeoutError, WebSocketException, ValueError) as exc:
         log_details(what, f"{type(exc).__name__}: {exc}", url, *secrets)
         failed = ServiceError(f"cannot connect to {where}: {reason(exc)}")

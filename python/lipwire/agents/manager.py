@@ -51,6 +51,9 @@ class RunningAgent(Protocol):
     async def wind_up(self) -> None:
         """Says nothing new, and returns when the sentence is over that is being said. To be followed by `stop`."""
 
+    async def farewell(self) -> None:
+        """Answers nothing new, and returns when it neither thinks nor speaks. To be followed by `stop`."""
+
     @property
     def finished(self) -> Awaitable[Any]:
         """Done once the agent has ended by itself, with why (say "idle_timeout"); raises where it broke. To cancel it
@@ -102,6 +105,10 @@ class AgentRecord:
         self.task: asyncio.Task[None] | None = None
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.leave = asyncio.Event()
+        self.farewell = False
+        """Whether it may end what it says and thinks before it leaves,"""
+        self.hurry = asyncio.Event()
+        """unless this is set."""
         self._kept: tuple[Any, Any] = ([], [])
 
     @property
@@ -169,6 +176,8 @@ class AgentManager:
         self.admit: Callable[[AgentConfig], None] = lambda config: None
         """Raises NoCapacity while this machine does not keep up with what it has, AgentLimit where the pictures of one
         more are too many."""
+        self.on_status: Callable[[AgentRecord], None] = lambda record: None
+        """Hears that an agent runs, and that it has ended."""
         self.limit, self.keep_ended = limit, keep_ended
         self.start_timeout, self.stop_timeout = start_timeout, stop_timeout
         self.on_event = on_event
@@ -327,7 +336,17 @@ class AgentManager:
             if not record.leave.is_set():
                 record.reason = reason
                 record.leave.set()
+            record.hurry.set()
             await asyncio.wait({record.task})
+
+    async def leave(self, record: AgentRecord, reason: str = "left") -> None:
+        """Ends an agent as its users want it: one that has `farewell_seconds` first ends what it says and thinks, and
+        is not waited for."""
+        if record.status == "RUNNING" and record.config.farewell_seconds > 0:
+            record.status, record.reason, record.farewell = "STOPPING", reason, True
+            record.leave.set()
+        elif not record.farewell:
+            await self.stop(record, reason)
 
     async def sweep(self, owners: Container[str]) -> list[str]:
         """Ends those whose owner is none of `owners`: its keys are gone, and nobody could stop them. Their ids."""
@@ -342,7 +361,7 @@ class AgentManager:
         await asyncio.gather(*(self._drain(record, seconds) for record in self.active))
 
     async def _drain(self, record: AgentRecord, seconds: float) -> None:
-        if record.agent is not None and record.status == "RUNNING":
+        if record.agent is not None and (record.status == "RUNNING" or record.farewell):
             try:
                 async with asyncio.timeout(seconds):
                     await record.agent.wind_up()
@@ -392,6 +411,7 @@ class AgentManager:
             record.status = "RUNNING"
             logger.info("[%s] agent %r is in channel %r", record.id, record.config.name, record.config.channel)
             record.ready.set_result(None)
+            self._tell(record)
             finished = asyncio.ensure_future(record.agent.finished)
             tasks.append(finished)
             await asyncio.wait({leaving, finished}, return_when="FIRST_COMPLETED")
@@ -417,9 +437,26 @@ class AgentManager:
         if (agent := record.agent) is None:
             return
         record.status = "STOPPING"
+        if record.farewell:
+            await self._say_farewell(record, agent)
         reason = record.reason or "failed"
         # An agent that cannot leave has still ended.
         await close_within(self.stop_timeout, lambda: agent.stop(reason), f"[{record.id}] the agent", logger)
+
+    async def _say_farewell(self, record: AgentRecord, agent: RunningAgent) -> None:
+        """Returns when it is over, has lasted too long, or somebody is in a hurry."""
+        tasks: set[asyncio.Future[Any]] = {
+            asyncio.ensure_future(agent.farewell()),
+            asyncio.ensure_future(record.hurry.wait()),
+        }
+        try:
+            await asyncio.wait(tasks, timeout=record.config.farewell_seconds, return_when="FIRST_COMPLETED")
+        finally:
+            for task in tasks:
+                task.cancel()
+            for error in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(error, Exception):  # the edge: it leaves all the same
+                    logger.error("[%s] the farewell failed", record.id, exc_info=error)
 
     def _settle(self, record: AgentRecord, failure: BaseException | None) -> None:
         """The end: what is left, and the answer to who still waits for the start."""
@@ -438,7 +475,14 @@ class AgentManager:
         if not record.ready.done():
             record.ready.set_exception(_refusal(record, failure))
             record.ready.exception()  # who asked may be gone
+        self._tell(record)
         self._forget()
+
+    def _tell(self, record: AgentRecord) -> None:
+        try:
+            self.on_status(record)
+        except Exception:  # the edge
+            logger.exception("[%s] telling that agent is %s failed", record.id, record.status)
 
     def _forget(self) -> None:
         """Bounded: the oldest ended ones go."""

@@ -36,8 +36,9 @@ class Interruption(Struct, frozen=True, kw_only=True):
 class Greeting(Struct, frozen=True, kw_only=True):
     """How `llm.greeting_message` is said."""
 
-    mode: Literal["single_every", "single_first"] = "single_every"
-    """Whenever somebody enters the empty channel, or the first time only."""
+    mode: Literal["single_every", "single_first"] = "single_first"
+    """Whenever somebody enters the empty channel, which is v2's default, or the first time only, as v1 and our own
+    doors have it."""
     delay_ms: int = 0
     """0..5000."""
     interruptable: bool = True

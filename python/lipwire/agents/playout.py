@@ -108,9 +108,14 @@ class Playout:
         self.lost = 0
         """Bytes of sound that there was no room for, or that could not be played."""
 
-    def add(self, reply: Reply) -> None:
-        """Says it after those that are there."""
+    def add(self, reply: Reply, before: Reply | None = None) -> None:
+        """Says it after those that are there, or `before` one of them of which nothing has been said."""
+        track = self._tracks.get(before.id) if before is not None else None
+        names = list(self._tracks)
+        behind = names[names.index(track.reply.id) :] if track is not None and not track.written else []
         self._tracks[reply.id] = _Track(reply)
+        for name in behind:
+            self._tracks[name] = self._tracks.pop(name)
 
     def sound(self, reply: Reply, pcm: bytes, rate: int) -> None:
         """Takes more sound of a reply: PCM16 mono at `rate` Hz."""

@@ -29,8 +29,23 @@ Outcome = Literal["finished", "interrupted", "failed"]
 MS_A_CHARACTER = 65
 """How long a letter takes to be said, where nothing better is known yet; a character that is a syllable takes as long
 as several (`speech.scripts.length`)."""
-OWN_WORDS: frozenset[StartReason] = frozenset({"greeting", "speak", "failure"})
-"""Reasons of a reply whose text is the agent's, not the model's."""
+
+
+class Lead(Struct, frozen=True):
+    """What was said in a turn before its answer. Times in ms of the agent's clock."""
+
+    text: str
+    start_ms: float
+    duration_ms: float
+    words: tuple[TimedWord, ...]
+    """Their times are from `start_ms` on."""
+
+    def before(self, text: str, words: list[TimedWord], start_ms: float) -> tuple[str, list[TimedWord], float]:
+        """All that was said in a turn: this, and what was said from `start_ms` on, with its words; and how long before
+        that this began."""
+        ms = max(start_ms - self.start_ms, self.duration_ms)
+        moved = [TimedWord(word.text, word.start_ms + round(ms), word.duration_ms) for word in words]
+        return f"{self.text} {text}".strip(), [*self.words, *moved] if words else [], ms
 
 
 class _Piece(Struct):
@@ -53,9 +68,18 @@ class Reply:
         reason: why it is said.
         interruptable: whether the user may interrupt it by speaking.
         expected_until: the clock, in samples, until which the agent counts as thinking of it.
+        own_words: whether its text is the agent's, not the model's: a greeting, a failure message, what `speak` was
+            given.
     """
 
-    def __init__(self, reason: StartReason, *, interruptable: bool = True, expected_until: int = 0) -> None:
+    def __init__(
+        self,
+        reason: StartReason | Literal["filler"],
+        *,
+        interruptable: bool = True,
+        expected_until: int = 0,
+        own_words: bool = False,
+    ) -> None:
         self.id = ""
         """Given by the brain; empty as long as the brain has not named it."""
         self.reason = reason
@@ -68,6 +92,11 @@ class Reply:
         """The turn that it answers, once it has begun."""
         self.interruptable = interruptable
         self.expected_until = expected_until
+        self.own_words = own_words
+        self.fills: Reply | None = None
+        """The answer that is waited for while this is said."""
+        self.lead: Lead | None = None
+        """What was said while this was waited for."""
         self.text = ""
         """All of its text, as far as the brain has handed it over."""
         self.words: list[TimedWord] = []
@@ -76,6 +105,8 @@ class Reply:
         """(index of a character, what the face is to show from there on), as the model has said, in order."""
         self.received_ms = 0.0
         """Sound that the brain has handed over and that can be played."""
+        self.written = False
+        """Whether the brain has finished it."""
         self.complete = False
         """Whether the brain has handed over all of the sound."""
         self._pieces: list[_Piece] = []
@@ -84,9 +115,10 @@ class Reply:
         return f"<Reply {self.id or 'unnamed'} {self.reason} {self.state} {self.outcome or ''}>"
 
     @property
-    def own_words(self) -> bool:
-        """Whether the text is the agent's: a greeting, a failure message, or what `speak` was given."""
-        return self.reason in OWN_WORDS
+    def begins(self) -> bool:
+        """Whether there is anything of it yet, be it but a word of the model's."""
+        told = self.turn is not None and "first_token" in self.turn.marks
+        return told or bool(self.text.strip()) or self.received_ms > 0
 
     @property
     def turn_id(self) -> int:

@@ -16,11 +16,13 @@ from ..agents.checks import check_mcp, check_realtime, check_style, check_tools
 from ..agents.config import AgentConfig, BrainKind
 from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
+from ..agents.filler import check_filler
 from ..agents.openai_models import REALTIME, SPEECH, TRANSCRIPTION
 from ..agents.options import AvatarProvider
+from ..agents.skip_patterns import check_skip_patterns
+from ..agents.speech.offline_stt import SPHINX, what_hears
 from ..agents.speech.offline_stt import told as ears_told
-from ..agents.speech.offline_stt import what_hears
-from ..agents.turn_taking import check_turn_taking
+from ..agents.turn_taking import TELLS_TURNS, check_turn_taking
 from ..channel.agora.channel import Agora, AgoraOptions, agora_token
 from ..channel.agora.presence import available, lacking
 from ..channel.agora.wire import check_encryption
@@ -151,9 +153,8 @@ class AgentSetup:
 
         Raises:
             InvalidArgument: an unknown avatar, a voice by a path, a channel of Agora's where the server is not set up
-            for them, motion where none is sent, headers for a service that it does not ask, turns that its brain does
-            not know, no LLM where it has none itself, what its chat service's style has not, a realtime model where
-            it has another brain for every agent, or a vendor that cannot be called.
+            for them, or anything else that this server has not, that its brain cannot do, or that cannot be called; it
+            says which, and what to do.
         """
         c = self.config
         if agent.transport == "agora" and not self.in_agora:
@@ -168,7 +169,12 @@ class AgentSetup:
                 )
             check_encryption(agent.encryption)
         if agent.provider is not None:
-            self._check_provider(agent)
+            if not self.goes_to_agora(agent):
+                raise InvalidArgument(
+                    "avatar.params.api_base_url: other avatar providers join Agora's channels, and this agent joins a "
+                    "room of this server; leave it out, and name a face of this server by avatar.params.avatar_id"
+                )
+            self._start_of(agent, agent.provider)
         if agent.record is not None and self.films is None:
             raise InvalidArgument(NO_FILMS)
         check_no_path(agent.voice)
@@ -198,34 +204,28 @@ class AgentSetup:
         check_tools(agent.tools, agent.llm.template_variables)
         check_mcp(agent.llm.mcp_servers)
         if agent.realtime is not None:
-            if agent.brain != "realtime":
-                raise InvalidArgument(f"mllm: this server's agents think by {agent.brain} (agent_brain); leave it out")
             check_realtime(agent.realtime)
+        check_skip_patterns(agent)
+        check_filler(agent)
         if agent.brain == "guide" and agent.llm.greeting_message is None:
             agent.llm.greeting_message = greeting_in(agent.language)
         services = self.services(agent)
         for name, headers, setting, url in (
-            ("asr.headers", agent.stt_headers, "stt_url", agent.asr or services.stt_url),
-            ("tts.headers", agent.tts_headers, "tts_url", agent.tts or services.tts_url),
+            ("asr.headers", agent.stt_headers, "stt_url", agent.asr.name if agent.asr else services.stt_url),
+            ("tts.headers", agent.tts_headers, "tts_url", agent.tts.name if agent.tts else services.tts_url),
         ):
             if headers and (url is None or agent.brain not in ("cascade", "guide")):
                 raise InvalidArgument(f"{name}: this agent asks no such service (brain {agent.brain}, {setting} {url})")
+        if agent.asr_keywords:
+            self._check_expected(agent, services)
         _check_vendors(agent)
 
-    def _check_provider(self, agent: AgentConfig) -> None:
-        """Whether the face that somebody else draws can be where the agent is."""
-        if not self.goes_to_agora(agent):
-            raise InvalidArgument(
-                "avatar.params.api_base_url: other avatar providers join Agora's channels, and this agent joins a room "
-                "of this server; leave it out, and name a face of this server by avatar.params.avatar_id"
-            )
-        self._start_of(agent, agent.provider)
-
-    def _start_of(self, agent: AgentConfig, provider: AvatarProvider | None) -> StartRequest:
-        """What a provider is asked for an agent's face. As the agent's own, its token is made where it brought none."""
+    def _start_of(self, agent: AgentConfig, provider: AvatarProvider) -> StartRequest:
+        """What a provider is asked for an agent's face, whose token is made as the agent's own is. Raises
+        InvalidArgument."""
         from ..agents.face import start_request  # which needs httpx, as agents do and the rest does not
 
-        assert provider is not None and self.config.agora_app_id is not None
+        assert self.config.agora_app_id is not None
         uid, certificate = provider.agora_uid, self._certificate(agent)
         if uid == agent.uid:
             raise InvalidArgument("avatar.params.agora_uid: must be another than the agent's own agent_rtc_uid")
@@ -252,6 +252,21 @@ class AgentSetup:
         from ..agents.face import Face
 
         return Face(agent.provider, self._start_of(agent, agent.provider), self.outward.of(agent.owner))
+
+    @staticmethod
+    def _check_expected(agent: AgentConfig, services: Services) -> None:
+        """Whether what hears can be told which words to expect."""
+        if agent.brain not in TELLS_TURNS:
+            raise InvalidArgument(f"asr.keywords: by the brain {agent.brain} no ears of this server hear; leave it out")
+        if agent.asr is not None or services.stt_url is not None:
+            return
+        try:
+            hears, _ = what_hears(agent.language, services.hearing_model)
+        except LipwireError:
+            return  # making its brain says so
+        if hears == SPHINX:
+            text = "on this server pocketsphinx hears, which cannot be told; leave it out, or have its operator"
+            raise InvalidArgument(f"asr.keywords: {text} pip install 'lipwire[offline]'")
 
     def _check_own_llm(self, agent: AgentConfig) -> None:
         """Whether the server's own LLM, which was not named, can be asked."""

@@ -27,6 +27,7 @@ from ..errors import InvalidArgument
 from ..models.host import MOST_MEMORY
 from ..outward import Outward, redact
 from ..protocol.messages import Egress
+from ..protocol.webhooks import EVENTS
 from ..publish.audience import MAX_VIEWERS
 from ..publish.ice import TTL as TURN_TTL
 from ..publish.ice import IceServers, check_url
@@ -51,7 +52,7 @@ ALIASES = {
 HEADERS = frozenset({"llm_headers", "stt_headers", "tts_headers"})
 SECRETS = HEADERS | {
     *("api_key", "session_secret", "openai_api_key", "agora_app_certificate"),
-    *("turn_secret", "turn_password"),
+    *("turn_secret", "turn_password", "webhook_secret"),
 }
 
 
@@ -275,6 +276,16 @@ class Config(Struct, kw_only=True, frozen=True):
     """Where a URL in a request (an agent's `llm.url`) may lead besides public addresses: host names, addresses and
     networks, each with or without `:port`; "*" = anywhere. In the environment with commas between. What these settings
     name themselves, `llm_url` say, may be private without it."""
+    webhook_url: str | None = None
+    """Where notices are posted of what happens to agents and sessions (docs/agents/webhooks.md)."""
+    webhook_secret: str | None = None
+    """Signs them, so that the receiver knows that they are this server's. Default: they are not signed."""
+    webhook_events: tuple[str, ...] = ()
+    """Numbers of the events that are sent: 101,102. Default: all."""
+    webhook_retry_seconds: float = 0.0
+    """A notice that is not taken is sent again, three times within 13 s; or longer, for so many seconds."""
+    webhook_queue: int = 10_000
+    """Notices that may wait for the receiver, of all agents and sessions together; more are dropped, and counted."""
     drain_seconds: float = 10.0
     """How long speech may go on when the server is asked to end (SIGTERM, Ctrl-C): sessions end what they say, agents
     their sentence. 0 = everything ends at once."""
@@ -293,6 +304,9 @@ class Config(Struct, kw_only=True, frozen=True):
             raise InvalidArgument(
                 "preencoded = on does not go with record: a replay draws each picture anew; set preencoded to auto"
             )
+        for name in ("webhook_secret", "webhook_events", "webhook_retry_seconds"):
+            if self.webhook_url is None and getattr(self, name):
+                raise InvalidArgument(f"{name} needs webhook_url, where notices are to be posted")
         self.make_ice_servers()
         if not self.keyed and self.host is not None and not is_loopback(self.host):
             raise InvalidArgument(
@@ -352,6 +366,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "max_connections_per_address": (1, 1_000_000),
     "request_timeout_seconds": (0.1, 600),
     "drain_seconds": (0, 3600),
+    "webhook_retry_seconds": (0, 7 * 86_400),
+    "webhook_queue": (1, 1_000_000),
     "models_memory_mb": (256, 1 << 20),
     "film_mb": (1, 1 << 20),
     "films_total_mb": (1, 1 << 24),
@@ -361,9 +377,9 @@ RANGES: dict[str, tuple[float, float]] = {
 
 OFFLINE = "offline"
 """As `stt_url` or `tts_url`: on this machine, whatever there is."""
-URLS = {name: ("http://", "https://") for name in ("llm_url", "stt_url", "tts_url", "public_viewer_url")} | {
-    name: ("ws://", "wss://") for name in ("openai_url", "public_ws_url")
-}
+URLS = {
+    name: ("http://", "https://") for name in ("llm_url", "stt_url", "tts_url", "public_viewer_url", "webhook_url")
+} | {name: ("ws://", "wss://") for name in ("openai_url", "public_ws_url")}
 HEX_32 = re.compile(r"[0-9a-fA-F]{32}")
 
 
@@ -413,8 +429,12 @@ def _check(name: str, value: Any) -> None:
     if name == "ice_servers":
         for url in value:
             check_url(url)
-    if name == "turn_secret" and value == "":
-        raise InvalidArgument("turn_secret must not be empty")
+    if name in ("turn_secret", "webhook_secret") and value == "":
+        raise InvalidArgument(f"{name} must not be empty")
+    if name == "webhook_events" and (unknown := set(value) - {str(number) for number in EVENTS}):
+        raise InvalidArgument(
+            f"webhook_events must be some of {', '.join(map(str, EVENTS))}, got {', '.join(sorted(unknown))}"
+        )
     if name == "public_hosts":
         Allowlist.of(hosts=value)
     if name == "allowed_origins":

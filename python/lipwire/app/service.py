@@ -19,7 +19,8 @@ from .._core import RATE
 from ..agents.config import AgentConfig
 from ..agents.cues import Captions
 from ..agents.errors import AgentLimit
-from ..agents.manager import AgentManager
+from ..agents.manager import AgentManager, AgentRecord
+from ..agents.notices import AgentNotices
 from ..agents.openai_models import ending
 from ..avatar import Avatar
 from ..capture.recorder import Recorder, RecordingLimits
@@ -39,6 +40,7 @@ from ..models.voices.live import LiveVoices
 from ..motion.sets import check_sets
 from ..protocol import messages as m
 from ..provider.keys import OPERATOR, make_key
+from ..provider.notices import SessionNotices
 from ..provider.quotas import Load
 from ..provider.sessions import Emit, ProviderError, pixel_rate
 from ..publish.film_folder import NO_FILMS, FilmFolder, FilmLimits
@@ -72,6 +74,7 @@ from ..servers.rooms import Desk, room_endpoints, room_routes
 from ..servers.tls import Certificate
 from ..servers.turns import Turns
 from ..servers.viewer import Speak, Watched, create_viewer
+from ..servers.webhooks import WebhookCollector, Webhooks
 from ..servers.webrtc_http import Admitted, Endpoint
 from ..servers.ws import WsServer, serve_ws
 from ..session.preencoded import of_server
@@ -392,6 +395,8 @@ class Service:
         self.agents.owner_limit = lambda owner: authority.owner_named(owner).quota.agents
         if self.agents.on_event is None:
             self.agents.on_event = self.telemetry.agent_event
+        self.webhooks = self._webhooks()
+        """What tells the operator's own backend of agents and sessions, where the settings want it."""
         self._page_agents = PageAgents(self.agent_setup, self.agents, self.has_room_for)
         self.page = self._page_agents.config()
         """What the agent page offers."""
@@ -420,6 +425,8 @@ class Service:
             collectors.append(CaptureCollector(self.recorder))
         if self.films is not None:
             collectors.append(FilmCollector(self.films))
+        if self.webhooks is not None:
+            collectors.append(WebhookCollector(self.webhooks))
         self.app = create_http_app(
             self.provider,
             route_handlers=routes,
@@ -456,6 +463,29 @@ class Service:
         c = self.config
         limits = RecordingLimits(session=c.record_session_mb << 20, total=c.record_total_mb << 20)
         return None if c.record is None else Recorder(c.record, limits)
+
+    def _webhooks(self) -> Webhooks | None:
+        c = self.config
+        if c.webhook_url is None:
+            return None
+        webhooks = Webhooks(
+            c.webhook_url,
+            c.webhook_secret,
+            events=[int(number) for number in c.webhook_events],
+            retry=c.webhook_retry_seconds,
+            most=c.webhook_queue,
+        )
+        of_agents = AgentNotices(webhooks.put)
+        heard = self.agents.on_event
+
+        def on_event(record: AgentRecord, event: Any) -> None:
+            if heard is not None:
+                heard(record, event)
+            of_agents.event(record, event)
+
+        self.agents.on_event, self.agents.on_status = on_event, of_agents.status
+        self.provider.on_session = SessionNotices(webhooks.put, self.provider.clock).status
+        return webhooks
 
     def _films(self) -> FilmFolder | None:
         c = self.config
@@ -701,6 +731,8 @@ class Service:
         )
         await close_within(CLOSE_SECONDS, self.owned_rooms.close, "the rooms", logger)
         await close_within(CLOSE_SECONDS, self.voices.close, "the voices", logger)
+        if self.webhooks is not None:
+            await close_within(CLOSE_SECONDS, self.webhooks.close, "the webhooks", logger)
         if self.recorder is not None:
             await close_within(CLOSE_SECONDS, partial(asyncio.to_thread, self.recorder.close), "the recorder", logger)
         servers = [server for server in (self._viewer, self._http, self._ws) if server is not None]

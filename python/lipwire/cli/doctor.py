@@ -29,6 +29,7 @@ from ..errors import BadState, InvalidArgument, LipwireError, ModelFailed
 from ..models.find import check_hearing, how, lacks, place, there
 from ..models.table import MODELS, PURPOSES, Model
 from ..models.voices.choose import choose
+from ..outward import site
 from .options import ConfigFile, out, settings
 
 EXTRAS = {
@@ -97,6 +98,7 @@ def examine(cfg: Config, today: date | None = None) -> dict[str, Any]:
         "tls": _tls(cfg),
         "api_keys_file": _keys(cfg),
         "record": _record(cfg),
+        "webhooks": _webhooks(cfg),
         "missing": {extra: names for extra, names in missing.items() if names},
     }
     report["parts"] = to_builtins([*_parts(cfg, report, needs), *_ending(cfg, today or date.today())])
@@ -131,6 +133,7 @@ def _parts(cfg: Config, report: dict[str, Any], needs: dict[str, list[str]]) -> 
         ("TLS", report["tls"]),
         ("API keys file", report["api_keys_file"]),
         ("recordings", report["record"]),
+        ("webhooks", report["webhooks"]),
     ):
         yield _told(name, told)
 
@@ -341,6 +344,14 @@ def _keys(cfg: Config) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _webhooks(cfg: Config) -> str:
+    """Nothing is sent here."""
+    if cfg.webhook_url is None:
+        return "off"
+    signed = "signed" if cfg.webhook_secret else "not signed: with webhook_secret the receiver knows whose they are"
+    return f"ready: to {site(cfg.webhook_url)}, {signed}"
 
 
 def _record(cfg: Config) -> str:

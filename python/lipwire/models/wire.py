@@ -45,6 +45,8 @@ class Listen(Struct, frozen=True, tag=True):
     """A model's name in the table, or a folder; "" = the default of the language."""
     partials: bool = True
     """What was heard so far is wanted meanwhile."""
+    expected: tuple[str, ...] = ()
+    """Words that may be said: names, say."""
 
 
 class Sound16(Struct, frozen=True, tag=True):

@@ -340,6 +340,8 @@ class Provider:
         self._locks: weakref.WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = weakref.WeakValueDictionary()
         self._starting: list[_Place] = []
         """Of the sessions that are being made."""
+        self.on_session: Callable[[ProviderSession, EndReason | None], None] = lambda session, ended: None
+        """Hears that a session has started (None), and that it has ended and left its channel. It must not raise."""
         self.also_drawn: Callable[[], list[tuple[str, int]]] = list
         """Owners and pixel rates of what this machine draws besides sessions, out of the same quotas: agents."""
         self._opening: dict[str, ProviderSession] = {}
@@ -446,6 +448,7 @@ class Provider:
             self._by_channel[key] = session
         self.started_total += 1
         session.log.info("session started: channel %r uid %r, %s", key[1], key[2], session.granted)
+        self.on_session(session, None)
         additions = any(getattr(request, name) is not None for name in m.ADDITIONS)
         additions |= session.granted.video_encoding != request.video_encoding  # a wish that is not met is told
         return m.StartReply(
@@ -580,6 +583,7 @@ class Provider:
             session.outbox.close(code, f"session ended: {reason}")
         session.log.info("session ended: %s after %.1f s", reason, self.clock() - session.started)
         await self._close_live(session)
+        self.on_session(session, reason)
 
     async def _hush(self, session: ProviderSession) -> None:
         """What is said breaks off, and the client hears how far it came before its WebSocket closes."""

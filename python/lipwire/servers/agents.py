@@ -56,7 +56,15 @@ from ..provider.sessions import ProviderError
 from .agent_gate import Gate
 from .agent_gate import Project as Project
 from .docs import operation
-from .errors import BASE, MAX_BODY, AnyRequest, already_running, on_control_exception, on_process_exception
+from .errors import (
+    BASE,
+    MAX_BODY,
+    AnyRequest,
+    already_running,
+    on_control_exception,
+    on_process_exception,
+    reasons_of,
+)
 from .http import KEYED, CheckKey, check_header, owner_name, read_object, refusals
 
 MAX_PAGE = 100
@@ -114,25 +122,18 @@ _QUERY = {
     "limit": f"1..{MAX_PAGE} a page (default 20)",
     "cursor": "meta.cursor of the page before",
 }
-
 _PAGES = {
     "page_index": "an integer from 1 on (default 1)",
     "page_size": f"an integer 1..{MAX_TURNS} (default {MAX_TURNS})",
 }
 
 
-def _errors(*kinds: type[AgentError]) -> dict[int, ResponseSpec]:
-    return {
-        w.STATUS[kind]: ResponseSpec(b.ErrorReply, description=kind.code, generate_examples=False) for kind in kinds
-    }
+def _errors(version: w.Version, *kinds: type[AgentError]) -> dict[int, ResponseSpec]:
+    def answer(kind: type[AgentError]) -> ResponseSpec:
+        body = ConflictReply if version == "v2" and kind is AgentConflict else b.ErrorReply
+        return ResponseSpec(body, description=", ".join(reasons_of(kind, version)), generate_examples=False)
 
-
-_ASKED = _errors(InvalidAgentRequest, AgentForbidden)
-_USUAL = _ASKED | _errors(AgentNotFound, AgentConflict)
-_ALSO_V2 = _errors(AgentUnauthorized) | {
-    409: ResponseSpec(ConflictReply, description=AgentConflict.code, generate_examples=False)
-}
-"""What v1 answers otherwise."""
+    return {w.STATUS[kind]: answer(kind) for kind in kinds}
 
 
 def _control(
@@ -140,8 +141,9 @@ def _control(
 ) -> list[ControllerRouterHandler]:
     join_body = b.JoinV1 if version == "v1" else b.JoinV2
     properties = b.PropertiesV1 if version == "v1" else b.PropertiesV2
-    usual = _USUAL if version == "v1" else _USUAL | _ALSO_V2
-    asked = _ASKED if version == "v1" else _ASKED | {401: _ALSO_V2[401]}
+    asked = _errors(version, InvalidAgentRequest, AgentForbidden)
+    asked |= _errors(version, AgentUnauthorized) if version == "v2" else {}
+    usual = asked | _errors(version, AgentNotFound, AgentConflict)
 
     def find(request: AnyRequest, appid: str, agent_id: str, *, leaving: bool = False) -> AgentRecord:
         owner, scope = gate.check(request, appid, leaving=leaving)
@@ -169,7 +171,7 @@ def _control(
         "/projects/{appid:str}/join",
         status_code=200,
         operation_class=operation(join_body),
-        responses=usual | _errors(AgentLimit, AgentStartFailed, AgentTimeout),
+        responses=usual | _errors(version, AgentLimit, AgentStartFailed, AgentTimeout),
         security=_SECURITY,
     )
     async def join(request: AnyRequest, appid: FromPath[str]) -> b.AgentReply:
@@ -186,11 +188,11 @@ def _control(
 
     @post("/projects/{appid:str}/agents/{agent_id:str}/leave", status_code=200, responses=usual, security=_SECURITY)
     async def leave(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
-        """End an agent; answers once it has left."""
+        """End an agent; answers once it has left, or at once where it first ends what it says."""
         record = find(request, appid, agent_id, leaving=True)
         if not record.active:
             raise AgentNotFound(f"agent {record.id} has ended: {record.reason}")
-        await manager.stop(record)
+        await manager.leave(record)
         return describe(record)
 
     @post(
@@ -243,7 +245,7 @@ def _control(
         "/projects/{appid:str}/agents/{agent_id:str}/speak",
         status_code=200,
         operation_class=operation(b.Speak),
-        responses=usual | _errors(AgentRateLimit),
+        responses=usual | _errors(version, AgentRateLimit),
         security=_SECURITY,
     )
     async def speak(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
@@ -257,20 +259,20 @@ def _control(
         "/projects/{appid:str}/agents/{agent_id:str}/think",
         status_code=200,
         operation_class=operation(Think),
-        responses=usual | _errors(AgentRateLimit),
+        responses=usual | _errors(version, AgentRateLimit),
         security=_SECURITY,
     )
     async def think(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
         """Put a text in as if the user had said it. Where it is ignored, that is a 200, too."""
         record = find(request, appid, agent_id)
-        asked = parse_think(await read_object(request))
+        thought = parse_think(await read_object(request))
         manager.running(record.id).think(
-            asked.text,
-            listening=asked.on_listening_action,
-            thinking=asked.on_thinking_action,
-            speaking=asked.on_speaking_action,
-            interruptable=asked.interruptable,
-            metadata=asked.metadata,
+            thought.text,
+            listening=thought.on_listening_action,
+            thinking=thought.on_thinking_action,
+            speaking=thought.on_speaking_action,
+            interruptable=thought.interruptable,
+            metadata=thought.metadata,
         )
         return describe(record, time.time())
 
@@ -404,7 +406,7 @@ def process_routes(
         record = manager.in_channel(channel, owner)
         if record is None:
             raise AgentNotFound(channel)
-        await manager.stop(record)
+        await manager.leave(record)
         return b.ProcessReply(status="Agent process terminated", channel_name=channel)
 
     @post("/start_agent", status_code=200, operation_class=operation(b.StartAgent), responses=_PROCESS_ERRORS)

@@ -193,8 +193,16 @@ def as_agent_error(request: AnyRequest, exc: Exception) -> AgentError:
     return AgentError(str(exc) if isinstance(exc, LipwireError) else "internal error; see the server's log")
 
 
-TODAY: dict[type[AgentError], str] = {InvalidAgentBody: "InvalidRequestBody", AgentTimeout: "TaskOperationTimeout"}
+BAD_BODY, MISSING, WRONG = "InvalidRequestBody", "MissingRequiredField", "InvalidFieldValue"
+TODAY: dict[type[AgentError], str] = {InvalidAgentBody: BAD_BODY, AgentTimeout: "TaskOperationTimeout"}
 """Reasons of v2 that are not `AgentError.code`, beside those of `InvalidAgentRequest`."""
+
+
+def reasons_of(kind: type[AgentError], version: str) -> tuple[str, ...]:
+    """The reasons that errors of a kind have in a version."""
+    if version == "v1":
+        return (kind.code,)
+    return (BAD_BODY, MISSING, WRONG) if kind is InvalidAgentRequest else (TODAY.get(kind, kind.code),)
 
 
 def reason_of(error: AgentError) -> str:
@@ -202,8 +210,7 @@ def reason_of(error: AgentError) -> str:
     if error.code != type(error).code:
         return error.reason
     if isinstance(error, InvalidAgentRequest) and type(error) not in TODAY:
-        missing = any(fault.type == "missing" for fault in error.faults)
-        return "MissingRequiredField" if missing else "InvalidFieldValue"
+        return MISSING if any(fault.type == "missing" for fault in error.faults) else WRONG
     return TODAY.get(type(error), error.reason)
 
 

@@ -369,7 +369,7 @@ async def test_functions_of_ours_and_of_the_clients() -> None:
         s.brain.tool_result(asked.call_id, "Bonn")
         s.brain.tool_result(asked.call_id, "twice")
         done = await s.record.wait(ReplyFinished)
-        assert done.text == "One moment.It is three, in Bonn." and done.reason == "done"
+        assert done.text == "One moment. It is three, in Bonn." and done.reason == "done"
         messages = s.chat.requests[1]["messages"]
         assert messages[1]["content"] == "One moment." and len(messages[1]["tool_calls"]) == 4
         results = [message["content"] for message in messages[2:]]
@@ -1024,3 +1024,88 @@ async def test_functions_of_servers_are_called_in_a_turn_and_servers_that_are_aw
             (away,) = s.record.of(Failed, minor=True)
             assert away.message.startswith("the tools of the MCP server away are missing until it answers")
             assert s.brain._caller._tools == [own]
+
+
+# ------------------------------------------------------------------------------------------------ skipped brackets
+
+
+async def test_brackets_are_told_behind_their_sentence_and_not_spoken() -> None:
+    async with scene("Well (nods) it is [sic] late. Good (yawns (a lot)) night", skip_patterns=[3]) as s:
+        s.brain.tell("hi")
+        done = await s.record.wait(ReplyFinished)
+        assert s.tts.texts == ["Well it is [sic] late.", "Good night"]
+        assert done.text == "Well it is [sic] late. (nods) Good night (yawns (a lot))" and done.reason == "done"
+        texts = s.record.of(ReplyText, reply_id=done.reply_id)
+        assert "".join(one.text for one in texts) == done.text
+        _, nods, second, yawns = texts
+        assert (nods.text, nods.at_ms, nods.duration_ms) == ("(nods) ", second.at_ms, 0)
+        assert yawns.text == " (yawns (a lot))" and yawns.at_ms == round(s.record.seconds(done.reply_id) * 1000)
+        s.brain.interrupted(done.reply_id, 10.0, "Well")
+        s.brain.speak("(smiles) Of course. (bows)")
+        done = await s.record.wait(ReplyFinished, 2)
+        assert done.text.strip() == "(smiles) Of course. (bows)" and s.tts.texts[-1] == "Of course."
+        s.brain.tell("and?")
+        await s.record.wait(ReplyFinished, 3)
+        assert [text.split() for role, text in s.asked() if role == "assistant"] == [
+            ["Well", "(smiles)", "Of", "course.", "(bows)"]
+        ]
+
+
+async def test_a_reply_of_brackets_alone_has_no_sound() -> None:
+    async with scene("(nods)", skip_patterns=[3]) as s:
+        s.brain.tell("hi")
+        done = await s.record.wait(ReplyFinished)
+        assert (
+            (done.text.strip(), done.reason) == ("(nods)", "done") and not s.record.of(ReplyAudio) and not s.tts.texts
+        )
+
+
+async def test_a_bracket_that_is_not_closed_is_spoken_in_the_end() -> None:
+    async with scene("It is late (or is it? No.", skip_patterns=[3]) as s:
+        s.brain.tell("hi")
+        done = await s.record.wait(ReplyFinished)
+        assert done.text == "It is late (or is it? No." and " ".join(s.tts.texts) == "It is late (or is it? No."
+
+
+async def test_brackets_have_times_where_words_have() -> None:
+    require(voice.available(), "espeak-ng")
+    async with FakeChat("Well (nods) yes. Good.") as chat:
+        agent = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url), skip_patterns=[3], voice="espeak:en-us")
+        brain, record = CascadeBrain(agent, Services(end_of_turn="silence"), timeouts=FAST), Record()
+        await brain.open(record)
+        brain.tell("hi")
+        done = await record.wait(ReplyFinished)
+        await brain.close()
+        words = [word for one in record.of(ReplyText) for word in one.words]
+        assert [word.text for word in words] == ["Well", "yes.", "(nods)", "Good."]
+        assert [word.start_ms for word in words] == sorted(word.start_ms for word in words)
+        assert words[2].duration_ms == 0
+        assert done.text == "Well yes. (nods) Good."
+
+
+# ------------------------------------------------------------------------------------------- what it is told meanwhile
+
+
+@pytest.mark.parametrize("heard", ["And now?", ""])
+async def test_what_it_is_told_while_a_user_speaks_is_answered_with_that(speech: bytes, heard: str) -> None:
+    """Also where it was no speech after all."""
+    async with scene(texts=heard) as s:
+        await s.hear(SILENCE * 20 + speech[:16_000])
+        await s.record.wait(SpeechStarted)
+        s.brain.tell("It rains.", respond=False)
+        assert not s.chat.requests
+        await s.hear(speech[16_000:], 700)
+        await s.record.wait(ReplyFinished)
+        assert s.asked() == [("user", f"It rains.\n{heard}".strip())] and len(s.chat.requests) == 1
+
+
+async def test_an_answer_that_is_to_stay_stays_when_another_one_is_due() -> None:
+    async with scene(["One of two.", "Two of two."], tts={"first_byte": 0.3}) as s:
+        s.brain.tell("one", interruptable=False)
+        await s.record.wait(Stamp, name="tts_asked")
+        s.brain.tell("two")
+        await s.record.wait(ReplyFinished, 2)
+        assert [(done.text, done.reason) for done in s.record.of(ReplyFinished)] == [
+            ("One of two.", "done"),
+            ("Two of two.", "done"),
+        ]

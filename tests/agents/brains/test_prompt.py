@@ -12,10 +12,15 @@ from hypothesis import strategies as st
 from lipwire.agents.brains import prompt
 from lipwire.agents.brains.calls import Call
 from lipwire.agents.brains.context import ChatContext
-from lipwire.agents.brains.dialects.openai import build
+from lipwire.agents.brains.dialects.anthropic import Anthropic
+from lipwire.agents.brains.dialects.base import Dialect, question
+from lipwire.agents.brains.dialects.dify import Dify
+from lipwire.agents.brains.dialects.gemini import Gemini
+from lipwire.agents.brains.dialects.openai import OpenAI
 from lipwire.agents.brains.prompt import BROKEN_OFF, OPENING, TURN, arrange
 from lipwire.agents.config import Llm
-from support.fakes import schema
+from support.fakes import FakeChat, schema
+from support.fakes.dialects import FakeAnthropic, FakeDify, FakeGemini
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 
@@ -125,6 +130,11 @@ def test_a_prompt_is_sent_once() -> None:
     assert arrange([user("a")], " ") == [user("a")]
 
 
+DIALECTS: list[tuple[FakeChat, Dialect]] = [
+    (FakeAnthropic(), Anthropic()),
+    (FakeGemini(), Gemini()),
+    (FakeDify(), Dify()),
+]
 texts = st.sampled_from(["Hello.", " ", "<system>x", "Wie geht's?", "…"])
 parts = st.one_of(texts, texts.map(lambda text: [{"type": "text", "text": text}]))
 heads = st.lists(
@@ -181,7 +191,10 @@ def test_whatever_happens_the_next_request_is_in_order(
             context.noted(reply)
             number += 1
         for speaking in (None, reply):
-            body = build(llm, context.messages(speaking), [], None, instructions)
-            assert faults(body["messages"]) == []
+            asked = question(llm, context.messages(speaking), [], instructions=instructions)
+            assert faults(OpenAI().body(llm, asked)["messages"]) == []
+            for service, dialect in DIALECTS:
+                found = service.problems_of(dialect.body(llm, asked))
+                assert [one for one in found if "thought_signature" not in one] == []  # which were never given
     kept = [call["id"] for m in context.messages() for call in m.get("tool_calls") or ()]
     assert set(kept) <= {call.id for one in called for call in one.calls}

@@ -197,6 +197,28 @@ async def test_speak_is_said_out_of_the_conversation_and_then_part_of_it() -> No
         assert [(await record.wait(ReplyFinished, i)).reply_id for i in (2, 3)] == [first, second]
 
 
+async def test_what_a_recording_said_is_part_of_the_conversation() -> None:
+    async with scene() as (brain, record, fake):
+        brain.remember("greeting_1", "<face smile/>Welcome! How are you?")
+        await until(lambda: sent_items(fake) == [("assistant", "Welcome! How are you?")])
+        brain.interrupted("greeting_1", 300.0, "Welcome!")
+        await until(lambda: sent_items(fake)[-1] == ("assistant", "Welcome!"))
+        assert len(fake.of("conversation.item.delete")) == 1 and not record.events
+        assert brain._context.messages() == [{"role": "assistant", "content": "Welcome!"}]
+
+
+async def test_an_answer_that_is_to_stay_is_not_given_up_for_another() -> None:
+    async with script() as (brain, record, service):
+        brain.tell("one", interruptable=False)
+        await until(lambda: service.of("response.create"))
+        brain.tell("two")
+        await service.begin("r1", metadata=service.of("response.create")[0]["response"]["metadata"])
+        await service.say("r1", "One.")
+        await service.end("r1")
+        await until(lambda: len(service.of("response.create")) == 2)
+        assert (await record.wait(ReplyFinished)).reason == "done" and not service.of("response.cancel")
+
+
 async def test_a_reply_that_is_refused_as_it_begins_is_none() -> None:
     async with scene() as (brain, record, fake):
         record.on = lambda event: (  # type: ignore[assignment]
@@ -230,7 +252,7 @@ async def test_functions_of_ours_and_of_the_clients() -> None:
         asked = await record.wait(ToolCalled, handled=False)
         brain.tool_result(asked.call_id, "Bonn")
         done = await record.wait(ReplyFinished)
-        assert done.text == "One moment.Three, in Bonn." and len(record.of(ReplyStarted)) == 1
+        assert done.text == "One moment. Three, in Bonn." and len(record.of(ReplyStarted)) == 1
         assert record.seconds(done.reply_id) == pytest.approx(0.5)
         outputs = [e["item"] for e in fake.of("conversation.item.create")]
         answers = [item["output"] for item in outputs if item["type"] == "function_call_output"]
@@ -456,8 +478,10 @@ class Scripted:
     async def begin(self, response: str, **members: Any) -> None:
         await self.send("response.created", response={"id": response, "status": "in_progress", **members})
 
-    async def say(self, response: str, text: str, seconds: float = 0.1, names: str = "output_audio") -> None:
-        where = {"response_id": response, "item_id": f"item_{response}", "content_index": 0}
+    async def say(
+        self, response: str, text: str, seconds: float = 0.1, names: str = "output_audio", item: str = "", part: int = 0
+    ) -> None:
+        where = {"response_id": response, "item_id": item or f"item_{response}", "content_index": part}
         await self.send(f"response.{names}_transcript.delta", **where, delta=text)
         sound = base64.b64encode(LOUD * round(seconds * 150)).decode()
         await self.send(f"response.{names}.delta", **where, delta=sound)
@@ -636,6 +660,29 @@ async def test_an_answer_in_text_is_spoken(names: str) -> None:
         await service.end("r3")
         done = await record.wait(ReplyFinished, 3)
         assert done.text == "The same." and record.seconds(done.reply_id) == pytest.approx(0.2, abs=0.01)
+
+
+async def test_parts_of_an_answer_are_not_glued_together() -> None:
+    """Neither told, nor remembered, nor spoken."""
+    async with script(lambda config: OfflineTts("en-us", config.language)) as (brain, record, service):
+        await service.begin("r1")
+        for item, part, text in (("a", 0, "Let me"), ("a", 0, " see."), ("b", 0, "It is five."), ("b", 1, "Or six.")):
+            await service.say("r1", text, item=item, part=part)
+        await service.send(
+            "response.output_audio_transcript.done", response_id="r1", item_id="c", content_index=0, transcript=" Or."
+        )
+        await service.end("r1")
+        done = await record.wait(ReplyFinished)
+        assert done.text == "Let me see. It is five. Or six. Or." == record.text(done.reply_id)
+        assert brain._context.messages()[-1]["content"] == done.text
+        await service.begin("r2")
+        for item, text in (("d", "First"), ("d", " this"), ("e", "Then that")):
+            await service.write("r2", text, item)
+        await service.end("r2")
+        done = await record.wait(ReplyFinished, 2)
+        assert done.text == "First this Then that" == record.text(done.reply_id)
+        assert [one.text for one in record.of(ReplyText, reply_id=done.reply_id)] == ["First this", " Then that"]
+        assert brain._context.messages()[-1]["content"] == done.text and not record.of(Failed)
 
 
 async def test_an_answer_in_text_is_told_where_there_is_no_voice() -> None:

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from lipwire import resample
+from lipwire.agents.brains.base import Services
+from lipwire.agents.brains.cascade import make_stt
+from lipwire.agents.config import AgentConfig
 from lipwire.agents.http import ServiceError
 from lipwire.agents.speech import offline_stt, stt, whisper_stt
 from lipwire.agents.speech.offline_stt import OfflineStt, what_hears
@@ -53,6 +56,17 @@ async def hear(engine: OfflineStt, pcm: bytes) -> str:
     done = await hearing.finish()
     assert " ".join(word.text for word in done.words) == done.text
     return done.text
+
+
+async def test_what_is_expected_is_heard(host: ModelHost, say: Callable[[str], tuple[bytes, int]]) -> None:
+    pcm = bytes(9600) + resample(*say("Does it work with Deepgram and ElevenLabs?"), 16_000) + bytes(9600)
+    config = AgentConfig(name="a", channel="c", asr_keywords=["ElevenLabs", "Deepgram"])
+    told, untold = make_stt(config, Services()), OfflineStt("en-US")
+    await asyncio.gather(told.open(), untold.open())
+    assert isinstance(told, OfflineStt)
+    assert "Deepgram and ElevenLabs" in await hear(told, pcm)
+    assert "ElevenLabs" not in await hear(untold, pcm)
+    await asyncio.gather(told.close(), untold.close())
 
 
 async def test_agents_hear_by_one_process_and_go_on_where_it_dies(host: ModelHost, sentence: bytes) -> None:

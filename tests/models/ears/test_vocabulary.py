@@ -35,6 +35,12 @@ def test_text_and_times(vocabulary: Vocabulary, tmp_path: Path) -> None:
     assert Vocabulary(tmp_path / "json").tokens == vocabulary.tokens
 
 
+def test_a_text_as_tokens_that_say_the_same(vocabulary: Vocabulary) -> None:
+    assert vocabulary.numbers(" Hello, world!") == [0, 1, 2, 3, 4, 5]
+    assert vocabulary.numbers("你lo, x world") == [7, 8, 1, 2, 3, 4]  # what no token says is left out
+    assert vocabulary.numbers("") == [] and vocabulary.before is None
+
+
 def test_words(vocabulary: Vocabulary) -> None:
     assert vocabulary.words([0, 1, 2, 3, 4, 5, 6], "en") == [("Hello,", 0, 3), ('world!"', 3, 7)]
     assert vocabulary.words([7, 8, 2, 7, 8], "zh") == [("你,", 0, 3), ("你", 3, 5)]

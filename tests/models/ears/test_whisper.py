@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lipwire import resample
 from lipwire.errors import InvalidArgument, ModelFailed
 from lipwire.models.ears.mel import RATE
 from lipwire.models.ears.whisper import LONGEST, Whisper, doubled, piece, pieces, repetitive
@@ -53,6 +55,26 @@ def test_what_nobody_says_is_not_heard(whisper: Whisper, kind: str) -> None:
     heard = whisper.transcribe(noise(kind), "en", words=True, partial=False)
     assert (heard.text, heard.words) == ("", ()) and heard.no_speech >= 0.5
     assert whisper.transcribe(b"", "en", words=True, partial=False).text == ""
+
+
+def test_words_that_are_expected_are_heard(whisper: Whisper, say: Callable[[str], tuple[bytes, int]]) -> None:
+    pcm = bytes(9600) + resample(*say("Does it work with Deepgram and ElevenLabs?"), 16_000) + bytes(9600)
+    names = ("ElevenLabs", "Deepgram")
+
+    def heard(*expected: str) -> list[str]:
+        text = whisper.transcribe(pcm, "en", words=True, partial=False, expected=expected)
+        assert " ".join(word for word, _, _ in text.words) == text.text
+        return [name for name in names if name in text.text]
+
+    assert set(names) - set(heard()) and heard(*names) == list(names)
+    assert heard(*names, " ", *[f"Otherwise{n}" for n in range(500)]) == list(names)  # more than there is room for
+
+
+def test_what_is_expected_is_heard_in_nothing_else(whisper: Whisper, sentence: bytes) -> None:
+    expected = ("Lipwire", "Agora", "Kubernetes")
+    assert whisper.transcribe(sentence, "en", words=False, partial=False, expected=expected).text == SENTENCE
+    for kind in ("silence", "white", "pink", "hum", "knocks"):
+        assert whisper.transcribe(noise(kind), "en", words=True, partial=False, expected=expected).text == ""
 
 
 def test_what_is_long_is_cut_where_it_is_softest(whisper: Whisper, story: bytes) -> None:

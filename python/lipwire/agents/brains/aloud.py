@@ -48,11 +48,17 @@ class ReadAloud:
 
     def say(self, text: str) -> None:
         """More text."""
-        self._speech.say(self._reply.tags.feed(text))
+        self._speech.say(self._reply.reads(text))
+
+    def next_part(self) -> None:
+        """What comes next was written apart from what came before."""
+        self._speech.say(self._reply.reads("", last=True))
+        self._speech.end_sentence()
+        self._reply.next_part()
 
     def finish(self) -> None:
         """Nothing follows."""
-        self._speech.say(self._reply.tags.end())
+        self._speech.say(self._reply.reads("", last=True))
         self._speech.finish()
 
     async def run(self) -> None:
@@ -61,8 +67,9 @@ class ReadAloud:
         try:
             await self._speech.run()
             good = True
-            if not self._reply.dropped and (shown := self._reply.shows()) is not None:
-                self._emit(shown)
+            if not self._reply.dropped:
+                for event in self._reply.shows():
+                    self._emit(event)
         except ServiceError as exc:
             self._emit(Failed("TTS_ERROR", str(exc), self._reply.id))
         finally:
@@ -71,7 +78,8 @@ class ReadAloud:
 
     def _text(self, text: str, sound: Sound | None) -> None:
         if not self._reply.dropped:
-            self._emit(self._reply.says(text, sound))
+            for event in self._reply.says(text, sound):
+                self._emit(event)
 
     def _words(self, words: tuple[TimedWord, ...]) -> None:
         if not self._reply.dropped:

@@ -166,9 +166,15 @@ class Brain(Protocol):
         *,
         respond: bool = True,
         metadata: Mapping[str, str] | None = None,
+        interruptable: bool = True,
     ) -> None:
-        """A message in text, as if it had been said; with `respond` it is answered. `metadata` goes to a chat service
-        that wants it (`Llm.custom`, `Llm.metadata_enabled`), with the message."""
+        """A message in text, as if it had been said; with `respond` it is answered, else it counts for the next answer,
+        and for that of a user who is speaking.
+
+        Args:
+            metadata: goes to a chat service that wants it (`Llm.custom`, `Llm.metadata_enabled`), with the message.
+            interruptable: whether another answer may take the place of this one while it is in the making.
+        """
 
     def respond(self, instructions: str | None = None) -> None:
         """Answer now, by these instructions where given, for this one reply."""

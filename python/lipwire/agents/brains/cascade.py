@@ -138,9 +138,14 @@ def make_stt(config: AgentConfig, services: Services) -> Stt:
         key = services.openai_api_key
         headers = {**services.stt_headers, **config.stt_headers}
         return HttpStt(
-            services.stt_url, language=config.language, model=services.stt_model, api_key=key, headers=headers
+            services.stt_url,
+            language=config.language,
+            model=services.stt_model,
+            api_key=key,
+            headers=headers,
+            prompt=", ".join(config.asr_keywords),
         )
-    return OfflineStt(config.language, services.hearing_model)
+    return OfflineStt(config.language, services.hearing_model, config.asr_keywords)
 
 
 class _UserTurn:
@@ -204,10 +209,12 @@ class Unheard:
 class _Chained(Generation):
     """A reply on its way through the chain."""
 
-    def __init__(self, kind: Literal["chat", "speak"], before: list[_Chained]) -> None:
-        super().__init__(kind)
+    def __init__(self, kind: Literal["chat", "speak"], before: list[_Chained], skipped: Sequence[int] = ()) -> None:
+        super().__init__(kind, skipped)
         self.before = before
         """Those that are handed over first."""
+        self.aside = False
+        """Whether it is said at once, and not remembered."""
         self.unheard = ""
         """Text of a service that sends the sound itself, whose sound has not come."""
         self.began = 0.0
@@ -219,6 +226,13 @@ class _Chained(Generation):
 
 Source = Callable[[_Chained, SynthesisStream], Coroutine[Any, Any, None]]
 """What gives a reply its words: it hands them to the stream that speaks them."""
+
+
+def _given(text: str) -> Source:
+    async def say(reply: _Chained, speech: SynthesisStream) -> None:
+        speech.say(reply.reads(text, last=True))
+
+    return say
 
 
 class Thinker(Protocol):
@@ -301,10 +315,15 @@ class CascadeBrain:
 
     def in_use(self) -> dict[Part, InUse]:
         """What it hears, speaks and tells turns with; of a service, what that is asked for."""
-        stt, tts = self._stt, self._tts
+        config, stt, tts = self._config, self._stt, self._tts
         used = self._make_detector.in_use()
-        used["voice"] = tts.in_use if isinstance(tts, OfflineTts) else InUse(name=self._config.voice)
-        if isinstance(stt, OfflineStt | HttpStt):
+        if isinstance(tts, OfflineTts):
+            used["voice"] = tts.in_use
+        else:
+            used["voice"] = InUse(name=config.voice or (config.tts.name if config.tts is not None else ""))
+        if config.asr is not None:
+            used["ears"] = InUse(name=config.asr.name)
+        elif isinstance(stt, OfflineStt | HttpStt):
             used["ears"] = stt.in_use
         return used
 
@@ -455,7 +474,9 @@ class CascadeBrain:
         except ServiceError as exc:
             if before is not None:
                 await asyncio.wait([before])
-            self._emit(Failed("STT_ERROR", str(exc)))
+            if turn.aside:  # nothing is due to it
+                self._emit(UserText(turn.item_id, "", True))
+            self._emit(Failed("STT_ERROR", str(exc), minor=turn.aside))
             return
         if before is not None:
             await asyncio.wait([before])
@@ -497,10 +518,13 @@ class CascadeBrain:
         *,
         respond: bool = True,
         metadata: Mapping[str, str] | None = None,
+        interruptable: bool = True,
     ) -> None:
         self._context.add(role, text, metadata)
         if respond:
-            self._answer(None, None)
+            self._answer(None, None, kept=not interruptable)
+        elif self._turn is not None:
+            self._unanswered = True
 
     def respond(self, instructions: str | None = None) -> None:
         self._answer(instructions, None)
@@ -535,26 +559,37 @@ class CascadeBrain:
 
     # ---- replies
 
-    def _answer(self, instructions: str | None, item_id: str | None) -> None:
+    def _answer(self, instructions: str | None, item_id: str | None, *, kept: bool = False) -> None:
         self._unanswered = False
         for reply in list(self._replies.values()):
-            if reply.kind == "chat":
+            if reply.kind == "chat" and not reply.kept:
                 self._drop(reply)
-        self._begin("chat", lambda reply, speech: self._think(reply, speech, instructions), item_id)
+        reply_id = self._begin("chat", lambda reply, speech: self._think(reply, speech, instructions), item_id)
+        self._replies[reply_id].kept = kept
 
     def speak(self, text: str) -> str:
-        async def say(reply: _Chained, speech: SynthesisStream) -> None:
-            speech.say(reply.tags.feed(text) + reply.tags.end())
+        return self._begin("speak", _given(text), None)
 
-        return self._begin("speak", say, None)
+    def remember(self, reply_id: str, text: str) -> None:
+        """See `Remembering`."""
+        self._context.said(reply_id, without_tags(text))
 
-    def _begin(self, kind: Literal["chat", "speak"], source: Source, item_id: str | None) -> str:
+    def fill(self, text: str) -> str:
+        """See `Filling`."""
+        return self._begin("speak", _given(text), None, aside=True)
+
+    def _begin(
+        self, kind: Literal["chat", "speak"], source: Source, item_id: str | None, *, aside: bool = False
+    ) -> str:
         """Raises BadState, BufferFull."""
         if not self._open:
             raise BadState("the brain is closed")
         if len(self._replies) >= MAX_WAITING:
             raise BufferFull(f"{MAX_WAITING} replies wait to be said already")
-        reply = _Chained(kind, list(self._replies.values()))
+        aloud = "audio" not in self._config.llm.output_modalities or kind == "speak"
+        before = [] if aside else list(self._replies.values())
+        reply = _Chained(kind, before, self._config.skip_patterns if aloud else ())
+        reply.aside = aside
         self._replies[reply.id] = reply
         self._emit(ReplyStarted(reply.id, time.monotonic_ns(), item_id))
         reply.task = self._spawn(self._run(reply, source))
@@ -574,9 +609,9 @@ class CascadeBrain:
         if reply is not None:
             reply.text = text
             self._drop(reply)
-        if reply is not None or self._context.knows(reply_id):
+        if (reply is not None and not reply.aside) or self._context.knows(reply_id):
             self._context.said(reply_id, text)
-        if reply is not None and reply.kind == "chat" and self._turn is not None:
+        if reply is not None and reply.kind == "chat" and self._turn is not None and not self._turn.aside:
             # Where nothing of the answer was heard, it is due again if what interrupted it turns out to be no speech.
             self._unanswered = self._unanswered or not text.strip() or self._context.owes(reply_id)
 
@@ -620,8 +655,7 @@ class CascadeBrain:
             self._replies.pop(reply.id, None)
         if failed is not None:
             self._emit(failed)
-        if (shown := reply.shows()) is not None:
-            self._emit(shown)
+        self._hand(reply, reply.shows())
         self._emit(ReplyFinished(reply.id, reply.text, "failed" if failed is not None else "done"))
 
     def _failure(self, code: str, error: BaseException, reply: _Chained) -> Failed:
@@ -640,11 +674,17 @@ class CascadeBrain:
 
     def _said(self, reply: _Chained, text: str, sound: Sound | None) -> None:
         """A piece of text whose sound follows."""
-        if reply.dropped or not text:  # it was retracted
+        if text:  # else it was retracted
+            self._hand(reply, reply.says(text, sound))
+
+    def _hand(self, reply: _Chained, events: list[ReplyText]) -> None:
+        """More of its text is told, and remembered."""
+        if reply.dropped or not events:
             return
-        event = reply.says(text, sound)
-        self._context.said(reply.id, reply.text)
-        self._emit(event)
+        if not reply.aside:
+            self._context.said(reply.id, reply.text)
+        for event in events:
+            self._emit(event)
 
     def _timed(self, reply: _Chained, words: tuple[TimedWord, ...]) -> None:
         """When words are said of the text that was handed over last."""
@@ -676,7 +716,7 @@ class CascadeBrain:
                 await self._chat_rounds(reply, speech)
             else:
                 self._stamp(reply, "first_token")
-                speech.say(reply.tags.feed(self._thinker.answer(self._context.messages(reply.id))) + reply.tags.end())
+                speech.say(reply.reads(self._thinker.answer(self._context.messages(reply.id)), last=True))
         finally:
             self._context.noted(reply.id)
 
@@ -714,6 +754,7 @@ class CascadeBrain:
             answer = self._chat.completion(toolbox.names)
             asked = self._question(reply, toolbox.for_chat(), picture, may_call=left > 0)
             body = await self._chat.body(asked)
+            reply.next_part()
             async with aclosing(self._chat.stream(body, answer)) as stream:
                 async for piece in stream:
                     await self._piece(reply, speech, piece, answer)
@@ -745,10 +786,10 @@ class CascadeBrain:
         if piece.unsaid:
             speech.retract()
             reply.unheard = ""
-            reply.tags.restart(reply.text)
+            reply.restart()
         if piece.text or piece.pcm:
             self._stamp(reply, "first_token")
-        text = reply.tags.feed(piece.text) + (reply.tags.end() if piece.last else "")
+        text = reply.reads(piece.text, last=piece.last)
         if "audio" not in self._config.llm.output_modalities:
             if text:
                 speech.say(text)
@@ -771,7 +812,6 @@ class CascadeBrain:
         """The text that goes with the sound that comes next."""
         text, reply.unheard = reply.unheard, ""
         if text and not reply.dropped:
-            marks = reply.tags.take(reply.text, text)
-            reply.text += text
+            text, marks = reply.adds(text)
             self._context.said(reply.id, reply.text)
             self._emit(ReplyText(reply.id, text, round(reply.position_ms), marks=marks))

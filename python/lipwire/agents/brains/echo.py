@@ -228,6 +228,7 @@ class EchoBrain(_SpeakingBrain):
         *,
         respond: bool = True,
         metadata: Mapping[str, str] | None = None,
+        interruptable: bool = True,
     ) -> None:
         if respond:
             self.speak(text)
@@ -345,6 +346,7 @@ class ScriptBrain(_SpeakingBrain):
         *,
         respond: bool = True,
         metadata: Mapping[str, str] | None = None,
+        interruptable: bool = True,
     ) -> None:
         if respond:
             self._answer()

@@ -30,26 +30,27 @@ UNANSWERED = '{"error":"there is no result"}'
 
 _TAG = re.compile(rf"<(?=/?{NOTE}\b)", re.IGNORECASE)
 _NAME = re.compile(r"[\s<|\\/>]+")
-_OPERATOR = ("system", "developer")
+OPERATOR = ("system", "developer")
+"""Roles that are the operator's."""
 
 
 def arrange(messages: Iterable[Message], instructions: str | None = None) -> list[Message]:
     """The messages as they are sent. `instructions` end the system message, unless they stand in it already."""
     given = list(messages)
-    first = next((i for i, message in enumerate(given) if message["role"] not in _OPERATOR), len(given))
+    first = next((i for i, message in enumerate(given) if message["role"] not in OPERATOR), len(given))
     head = [message for message in given[:first] if not _empty(message)]
     if instructions and instructions.strip() and not _repeats(instructions, given):
         head.append({"role": "system", "content": instructions})
     arranged = _Arranged()
     for message in given[first:]:
-        arranged.add(_user_note(message) if message["role"] in _OPERATOR else message)
+        arranged.add(_user_note(message) if message["role"] in OPERATOR else message)
     system = [_valid({**head[0], "content": _joined([m["content"] for m in head], "\n\n")})] if head else []
     return [*system, *arranged.ended()]
 
 
 def _repeats(instructions: str, messages: list[Message]) -> bool:
     """Whether the operator's messages say it: one of them, or the first ones together, as `describe` joins them."""
-    texts = [m["content"] for m in messages if m["role"] in _OPERATOR and isinstance(m["content"], str)]
+    texts = [m["content"] for m in messages if m["role"] in OPERATOR and isinstance(m["content"], str)]
     return instructions in (*texts, *("\n\n".join(texts[:n]) for n in range(2, len(texts) + 1)))
 
 
@@ -108,7 +109,12 @@ def _valid(message: Message) -> Message:
 
 def _empty(message: Mapping[str, Any]) -> bool:
     content = message.get("content")
-    return not (content.strip() if isinstance(content, str) else content)
+    return not (content.strip() if isinstance(content, str) else [part for part in content or () if not _blank(part)])
+
+
+def _blank(part: Any) -> bool:
+    """Whether a part is a text without a word."""
+    return isinstance(part, dict) and part.get("type") == "text" and not str(part.get("text") or "").strip()
 
 
 def _user_note(message: Message) -> Message:

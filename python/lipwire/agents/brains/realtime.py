@@ -109,7 +109,9 @@ class _Responses(Generation):
         self.tries = 0
         """How often it was asked for in vain."""
         self.told: set[str] = set()
-        """The service's items of which text has come."""
+        """The service's items of which text has come,"""
+        self.part: tuple[str, int] | None = None
+        """and the item and its part that the newest text is of."""
         self.aloud: tuple[ReadAloud, asyncio.Task[None]] | None = None
         """Says what the service sends as text alone."""
         self.written: dict[str, str] = {}
@@ -411,13 +413,14 @@ class RealtimeBrain:
         *,
         respond: bool = True,
         metadata: Mapping[str, str] | None = None,
+        interruptable: bool = True,
     ) -> None:
         self._caller.start()
         self._context.add(role, text)
         self._add_item(role, text)
         if respond:
             self._show()
-            self._answer({})
+            self._answer({}, kept=not interruptable)
 
     def respond(self, instructions: str | None = None) -> None:
         self._answer({"instructions": instructions} if instructions else {})
@@ -447,13 +450,15 @@ class RealtimeBrain:
 
     # ---- replies
 
-    def _answer(self, options: dict[str, Any]) -> None:
+    def _answer(self, options: dict[str, Any], *, kept: bool = False) -> None:
         """The reply that is being made gives way to a new one."""
         under_way = [response.reply for response in self._responses.values()]
         for reply in (*under_way, self._asked, self._next, *self._waiting):
-            if reply is not None and reply.kind == "chat" and not reply.dropped:
+            if reply is not None and reply.kind == "chat" and not (reply.dropped or reply.kept):
                 self._break_off(reply)
-        self._want(_Responses("chat", options))
+        answer = _Responses("chat", options)
+        answer.kept = kept
+        self._want(answer)
 
     def speak(self, text: str) -> str:
         instructions = exactly(without_tags(text))
@@ -461,6 +466,14 @@ class RealtimeBrain:
         reply = _Responses("speak", {"conversation": "none", "input": [], "instructions": instructions, "tools": []})
         self._want(reply)
         return reply.id
+
+    def remember(self, reply_id: str, text: str) -> None:
+        """See `Remembering`."""
+        reply = _Responses("speak", {})
+        reply.id, reply.text = reply_id, without_tags(text)
+        self._kept.append(reply)
+        self._context.said(reply.id, reply.text)
+        self._finish(reply, "done")
 
     def _want(self, reply: _Responses) -> None:
         """Raises BadState, BufferFull."""
@@ -754,16 +767,24 @@ class RealtimeBrain:
         if reply.aloud is not None:
             reply.behind.append(event)
             return
-        reply.told.add(event.get("item_id", ""))
+        if self._tells(reply, event):
+            reply.next_part()
         if len(reply.text) >= MAX_TEXT:
             return
         self._stamp(reply, "first_token")
-        if not (text := reply.tags.feed(text)):
+        if not (text := reply.reads(text)):
             return
-        marks = reply.tags.take(reply.text, text)
-        reply.text += text
+        text, marks = reply.adds(text)
         self._context.said(reply.id, reply.text)
         self._emit(ReplyText(reply.id, text, marks=marks))
+
+    def _tells(self, reply: _Responses, event: dict[str, Any]) -> bool:
+        """Text of one of the service's items has come. Returns whether it begins another part of the answer than the
+        text before it: the two are not one text."""
+        item_id = event.get("item_id", "")
+        reply.told.add(item_id)
+        before, reply.part = reply.part, (item_id, event.get("content_index") or 0)
+        return before not in (None, reply.part)
 
     def _on_response_output_text_delta(self, event: dict[str, Any]) -> None:
         reply = self._of(event)
@@ -787,7 +808,8 @@ class RealtimeBrain:
             self._told(reply, event, text)
             return
         assert reply.aloud is not None
-        reply.told.add(item_id)
+        if self._tells(reply, event):
+            reply.aloud[0].next_part()
         reply.written[item_id] = reply.written.get(item_id, "") + text
         self._stamp(reply, "first_token")
         reply.aloud[0].say(text)
@@ -847,7 +869,7 @@ class RealtimeBrain:
         if reply.aloud is not None and text is not None and not reply.position_ms:
             reply.aloud[1].cancel()  # the text is that of sound, which comes after all
             reply.aloud = None
-            reply.tags.restart(reply.text)
+            reply.restart()
             self._told(reply, event, text)
             self._follow(reply)
         if reply.aloud is None:

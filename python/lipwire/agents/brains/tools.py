@@ -157,7 +157,13 @@ class Toolbox:
         if len(arguments) > MAX_ARGUMENTS:
             return f"the arguments have {len(arguments)} characters, {MAX_ARGUMENTS} are allowed"
         values = read_arguments(arguments)
-        return values if isinstance(values, str) else problem(values, tool.parameters) or values
+        if isinstance(values, str):
+            return values
+        try:
+            return problem(values, tool.parameters) or values
+        except (TypeError, AttributeError, RecursionError) as exc:  # somebody else's schema: it is his to check by it
+            logger.warning("the parameters of %.64s are no JSON Schema that is known: %s", name, exc)
+            return values
 
     async def run(self, name: str, arguments: str, call_id: str = "") -> tuple[str, str | None]:
         """Runs one of ours, or has it answered elsewhere: (the answer for the model, what failed or None)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...errors import BadState, InvalidArgument, LipwireError, ModelFailed
@@ -70,19 +70,21 @@ class OfflineStt:
 
     Args:
         language, model: as of `what_hears`.
+        expected: words that may be said: names, say. Pocketsphinx cannot be told.
 
     Raises:
         LipwireError: as `what_hears`.
     """
 
-    def __init__(self, language: str, model: str = "") -> None:
+    def __init__(self, language: str, model: str = "", expected: Sequence[str] = ()) -> None:
         self._language = language
         self.hears, self.fallen = what_hears(language, model)
         """What hears, and why not the default."""
         self.on_fall: Callable[[InUse], None] = lambda used: None
         """Called when something else hears from now on."""
         self._may_fall = not model and language_of(language) == "en"
-        self._stt: Stt = SphinxStt(language) if self.hears == SPHINX else WhisperStt(language, self.hears)
+        whispers = self.hears != SPHINX
+        self._stt: Stt = WhisperStt(language, self.hears, expected) if whispers else SphinxStt(language)
         self._spare: SphinxStt | None = None
         self._failures = 0
         """In a row."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ...errors import BadState, ModelFailed
 from ...models.host import Job, ModelHost
@@ -34,10 +34,11 @@ class WhisperStt:
     Args:
         language: BCP 47.
         model: a name of models.table, or a folder of the user's; "" = the default of the language.
+        expected: words that may be said: names, say.
     """
 
-    def __init__(self, language: str, model: str = "") -> None:
-        self._language, self._model = language, model
+    def __init__(self, language: str, model: str = "", expected: Sequence[str] = ()) -> None:
+        self._language, self._model, self._expected = language, model, tuple(expected)
         self._host: ModelHost | None = None
 
     async def open(self) -> None:
@@ -71,7 +72,8 @@ class WhisperStt:
     def hear(self, on_partial: Callable[[str], None]) -> Hearing:
         if self._host is None:
             raise BadState("the speech to text is not open")
-        return _WhisperHearing(self._host, Listen(self._language, words=True, model=self._model), on_partial)
+        listen = Listen(self._language, words=True, model=self._model, expected=self._expected)
+        return _WhisperHearing(self._host, listen, on_partial)
 
 
 class _WhisperHearing:

@@ -129,7 +129,8 @@ class Engine(base.Engine):
         """Hears what can be heard at once, for good."""
         end = piece(one.pcm)
         pcm = bytes(one.pcm[:end])
-        heard = one.whisper.transcribe(pcm, one.listen.language, words=one.listen.words, partial=False)
+        told = one.listen
+        heard = one.whisper.transcribe(pcm, told.language, words=told.words, partial=False, expected=told.expected)
         one.parts.append((heard, one.taken / (2 * RATE)))
         one.taken += end
         del one.pcm[:end]
@@ -138,7 +139,8 @@ class Engine(base.Engine):
     def _so_far(self, one: _Utterance) -> None:
         began = self._clock()
         one.looked = len(one.pcm)
-        heard = one.whisper.transcribe(bytes(one.pcm), one.listen.language, words=False, partial=True)
+        told = one.listen
+        heard = one.whisper.transcribe(bytes(one.pcm), told.language, words=False, partial=True, expected=told.expected)
         now = self._clock()
         self._rest_until = now + (now - began) * (1.0 - PARTIAL_SHARE) / PARTIAL_SHARE
         text = joined([*one.parts, (heard, 0.0)], heard.language).text

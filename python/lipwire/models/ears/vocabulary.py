@@ -65,12 +65,28 @@ class Vocabulary:
         except KeyError as exc:
             raise ModelFailed(f"{folder} is no whisper model: its vocabulary lacks {exc}") from None
         self.start = start
+        self.before = numbers.get("<|startofprev|>")
+        """What is behind it was said before; None in a model that has no such token."""
         self._specials = min(start, end)
+        self._numbers = {token: number for token, number in numbers.items() if number < self._specials}
+        self._longest = max(map(len, self._numbers))
         found = (_LANGUAGE.fullmatch(token) for token in self.tokens[start + 1 : self.first_time])
         self.languages = tuple(match[1] for match in found if match)
 
     def number(self, token: str) -> int:
         return self.tokens.index(token, self._specials)
+
+    def numbers(self, text: str) -> list[int]:
+        """A text as tokens, the longest that fit first: not always those of whisper's tokenizer, but such as say the
+        same."""
+        names = {byte: name for name, byte in _bytes().items()}
+        left, found = "".join(names[byte] for byte in text.encode()), []
+        while left:
+            size = next((n for n in range(min(self._longest, len(left)), 0, -1) if left[:n] in self._numbers), 0)
+            if size:
+                found.append(self._numbers[left[:size]])
+            left = left[max(size, 1) :]
+        return found
 
     def is_text(self, number: int) -> bool:
         return number < self._specials

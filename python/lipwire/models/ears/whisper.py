@@ -46,6 +46,8 @@ UNLIKELY, SILENT = 0.56, 1.45
 """Nobody spoke where no_speech - UNLIKELY * (mean logarithm of the tokens' probabilities) is more than SILENT. 270
 recordings of single words and 150 of sentences, clean, softer and in noise, stay below it, but for 4 with base; noises,
 knocks, coughs, typing and tones, 90, exceed it, but for 3 coughs with base."""
+MOST_EXPECTED = 200
+"""Tokens of the words that are expected: what is before the text may have 223."""
 FAINT = 8
 """Steps of 16 bits that silence does not exceed."""
 QUIET = 35.0
@@ -110,30 +112,45 @@ class Whisper:
             )
         return language
 
-    def transcribe(self, pcm: bytes, language: str, *, words: bool, partial: bool) -> Heard:
+    def transcribe(
+        self, pcm: bytes, language: str, *, words: bool, partial: bool, expected: Sequence[str] = ()
+    ) -> Heard:
         """What is said in PCM16 mono at 16 kHz; "" where nobody speaks.
 
         Args:
             language: a BCP 47 tag.
             words: with their times.
             partial: the sound goes on; then it is not tried a second time.
+            expected: words that may be said, the weightiest first; of very many the last count for nothing.
 
         Raises:
             InvalidArgument: it does not know the language.
         """
         name = self.language(language)
-        heard = [self._piece(piece, name, words=words, partial=partial) for piece in pieces(pcm)]
+        before = self._before(expected)
+        heard = [self._piece(piece, name, before, words=words, partial=partial) for piece in pieces(pcm)]
         return joined(list(zip(heard, starts(pcm), strict=True)), name)
 
-    def _piece(self, pcm: bytes, language: str, *, words: bool, partial: bool) -> Heard:
+    def _before(self, expected: Sequence[str]) -> list[int]:
+        """What stands before the text for the decoder, as if it had been said before: the words that are expected."""
+        v = self._vocabulary
+        found: list[int] = []
+        for word in filter(None, map(str.strip, expected)):
+            more = v.numbers(f", {word}" if found else f" {word}")
+            if len(found) + len(more) > MOST_EXPECTED:
+                break
+            found += more
+        return [v.before, *found, *v.numbers(".")] if found and v.before is not None else []
+
+    def _piece(self, pcm: bytes, language: str, before: list[int], *, words: bool, partial: bool) -> Heard:
         """Of LONGEST at most."""
         whole = np.frombuffer(pcm[: len(pcm) // 2 * 2], np.int16)
         if not len(whole) or int(np.abs(whole.astype(np.int32)).max()) <= FAINT:
             return Heard("", no_speech=1.0, language=language)
         samples = whole.astype(np.float32) / 32768.0
-        said = self._say(samples, language, SHORTEST)
+        said = self._say(samples, language, SHORTEST, before)
         if said.suspicious and not partial:
-            again = self._say(samples, language, SECOND_SHORTEST, SECOND_SAME_TOKENS)
+            again = self._say(samples, language, SECOND_SHORTEST, [], SECOND_SAME_TOKENS)
             said = again if not again.suspicious or again.likely > said.likely else said
         if not said.text or said.no_speech - UNLIKELY * said.likely > SILENT or repetitive(said.text):
             return Heard("", no_speech=max(said.no_speech, 0.5), language=language)
@@ -146,16 +163,18 @@ class Whisper:
             return [v.start]
         return [v.start, v.number(f"<|{language}|>"), v.number("<|transcribe|>")]
 
-    def _say(self, samples: NDArray[np.float32], language: str, shortest: float, same_tokens: int = 0) -> _Said:
+    def _say(
+        self, samples: NDArray[np.float32], language: str, shortest: float, before: list[int], same_tokens: int = 0
+    ) -> _Said:
         seconds = len(samples) / RATE
         most = min(TOKENS + int(TOKENS_A_SECOND * seconds), 224)
         encoded = self._model.encode(self._view(self._features(samples, shortest)[None]))
         result = self._model.generate(
             encoded,
-            [self._prompt(language)],
+            [before + self._prompt(language)],
             beam_size=1,
             no_repeat_ngram_size=same_tokens,
-            max_length=most,
+            max_length=most + len(before),
             return_scores=True,
             return_no_speech_prob=True,
         )[0]

@@ -20,7 +20,6 @@ from .replies import (
     AgentReply,
     ErrorReply,
     FilmReply,
-    HistoryReply,
     InUse,
     ListMeta,
     ListReply,
@@ -29,7 +28,6 @@ from .replies import (
     ProcessReply,
     ServicesReply,
     Status,
-    TurnsReply,
 )
 from .v1 import Asr, CustomLlm, JoinV1, PropertiesV1, Tts, Vad
 from .v2.join import MAX_SPEAK_BYTES, JoinV2, PropertiesV2, ProviderParams, Speak
@@ -63,7 +61,6 @@ __all__ = [
     "Film",
     "FilmReply",
     "Headers",
-    "HistoryReply",
     "InUse",
     "JoinV1",
     "JoinV2",
@@ -91,7 +88,6 @@ __all__ = [
     "Tts",
     "TtsParams",
     "TtsV2",
-    "TurnsReply",
     "TurnsV2",
     "Uid",
     "Url",

@@ -51,14 +51,14 @@ class ServicesReply(Struct, kw_only=True, omit_defaults=True):
 
 
 class AgentReply(Struct, kw_only=True, omit_defaults=True):
-    """200 of join, leave, update, speak, interrupt and GET: the agent as it is. Times in Unix seconds."""
+    """200 of join, leave, update, speak, think, interrupt and GET: the agent as it is. Times in Unix seconds."""
 
     agent_id: str
     name: str
     channel: str
     create_ts: int
     start_ts: int
-    """v2's name for the same."""
+    """v2's name for the same; of speak, think and interrupt, when they were asked."""
     stop_ts: int | None = None
     state: Status | None = None
     """v1's name of it; v2's is `status`."""
@@ -91,24 +91,6 @@ class ListReply(Struct, kw_only=True):
     data: AgentList
     meta: ListMeta
     status: str = "ok"
-
-
-class HistoryReply(Struct, kw_only=True):
-    """200 of GET /agents/{id}/history."""
-
-    agent_id: str
-    start_ts: int
-    status: Status
-    contents: Any
-
-
-class TurnsReply(Struct, kw_only=True):
-    """200 of GET /agents/{id}/turns."""
-
-    agent_id: str
-    start_ts: int
-    status: Status
-    turns: Any
 
 
 class ProcessReply(Struct, kw_only=True, omit_defaults=True):

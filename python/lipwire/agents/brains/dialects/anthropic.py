@@ -13,7 +13,7 @@ from ...config import Llm
 from ...headers import brings_credentials
 from ..calls import read_arguments
 from ..completion import MAX_REASONING, Reader
-from .base import Dialect, Question, chunk, image, parts, plain
+from .base import Dialect, Question, apart, chunk, image, parts
 
 VERSION = "2023-06-01"
 """Of the API, where the client's headers name none: the next one takes no temperature, top_p or top_k."""
@@ -38,8 +38,8 @@ class Anthropic(Dialect):
         return found
 
     def body(self, llm: Llm, asked: Question) -> dict[str, Any]:
-        system = next((plain(one["content"]) for one in asked.messages if one["role"] == "system"), "")
-        messages = _messages(asked.messages)
+        system, talk = apart(asked)
+        messages = _messages(talk)
         body: dict[str, Any] = {"max_tokens": MAX_TOKENS} | ({"model": llm.model} if llm.model else {})
         if tools := _tools(asked.tools) or _called(messages):
             body["tools"] = tools
@@ -83,8 +83,6 @@ def _messages(arranged: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for message in arranged:
         role = message["role"]
-        if role == "system":
-            continue
         if role == "tool":
             block = {"type": "tool_result", "tool_use_id": message["tool_call_id"], "content": message["content"]}
             if str(message["content"]).startswith('{"error":'):
@@ -94,13 +92,14 @@ def _messages(arranged: list[dict[str, Any]]) -> list[dict[str, Any]]:
             else:
                 found.append({"role": "user", "content": [block]})
             continue
-        blocks = [_block(part) for part in parts(message.get("content"))]
+        given = (_block(part) for part in parts(message.get("content")))
+        blocks = [block for block in given if block.get("type") != "text" or block["text"].strip()]
         calls = message.get("tool_calls") or []
         for call in calls:
             blocks += ((call.get("extra_content") or {}).get("anthropic") or {}).get("thinking") or []
             function, arguments = call["function"], read_arguments(call["function"]["arguments"])
-            given = arguments if isinstance(arguments, dict) else {}
-            blocks.append({"type": "tool_use", "id": call["id"], "name": function["name"], "input": given})
+            values = arguments if isinstance(arguments, dict) else {}
+            blocks.append({"type": "tool_use", "id": call["id"], "name": function["name"], "input": values})
         if calls and blocks[0]["type"] == "text":  # a turn with thoughts in it has to begin with them
             at = next((i for i, block in enumerate(blocks) if "thinking" not in block["type"] and i), 1)
             blocks = [*blocks[1:at], blocks[0], *blocks[at:]]

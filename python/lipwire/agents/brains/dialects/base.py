@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ...config import Llm
 from ..completion import Reader
-from ..prompt import arrange
+from ..prompt import OPERATOR, arrange
 
 Post = Callable[..., Awaitable[Any]]
 """(URL, further arguments as httpx has them) -> the JSON of the answer. Raises ServiceError."""
@@ -50,6 +50,14 @@ def question(
     """A question about a conversation, `messages`, behind what the operator says."""
     arranged = arrange([*llm.system_messages, *messages], instructions)
     return Question(messages=arranged, tools=tools, may_call=may_call, voice=voice, metadata=dict(metadata or {}))
+
+
+def apart(asked: Question) -> tuple[str, list[dict[str, Any]]]:
+    """What the operator says, for services that take it beside the messages; and the messages."""
+    first = asked.messages[0]
+    if first["role"] not in OPERATOR:
+        return "", asked.messages
+    return plain(first["content"]), asked.messages[1:]
 
 
 class Dialect(ABC):

@@ -15,7 +15,7 @@ from ...config import Llm
 from ...headers import brings_credentials
 from ..calls import read_arguments
 from ..completion import Reader
-from .base import Dialect, Question, chunk, image, parts, plain, value
+from .base import Dialect, Question, apart, chunk, image, parts, value
 
 _OWN = frozenset(
     (
@@ -71,9 +71,10 @@ class Gemini(Dialect):
             body["toolConfig"] = {"functionCallingConfig": {"mode": "NONE"}}
         elif asked.tools and choice and not (choice == "ANY" and last == "tool"):
             body.setdefault("toolConfig", {"functionCallingConfig": {"mode": choice}})
-        if system := next((plain(one["content"]) for one in asked.messages if one["role"] == "system"), ""):
+        system, talk = apart(asked)
+        if system:
             body["systemInstruction"] = {"parts": [{"text": system}]}
-        return body | {"contents": _contents(asked.messages)}
+        return body | {"contents": _contents(talk)}
 
     def reader(self) -> Reader:
         return _Reader()
@@ -93,8 +94,6 @@ def _contents(arranged: list[dict[str, Any]]) -> list[dict[str, Any]]:
     before = ""
     for message in arranged:
         role = message["role"]
-        if role == "system":
-            continue
         if role == "tool":
             result = value(str(message["content"]))
             response = result if isinstance(result, dict) else {"output": result}
