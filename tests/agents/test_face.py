@@ -100,7 +100,8 @@ async def test_speech_arrives_is_heard_when_it_is_played_and_the_end_stops_it() 
     async with serving() as service:
         async with world(service.http_url, outward=Outward(["127.0.0.1"])) as w:
             assert w.face.up and not w.failures()
-            far, heard, spoken = session(service), [], []
+            far, heard = session(service), list[float]()
+            spoken: list[Any] = []
             far.on_spoken, before = spoken.append, far.on_spoken
             w.brain.reply("r1", tone(1.5), "one two three four")
             await w.until(lambda: w.agent.state == "speaking")
@@ -238,7 +239,7 @@ async def test_a_provider_that_reports_nothing_is_followed_by_the_clock(monkeypa
 
 async def test_one_that_takes_and_plays_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SILENT", RATE // 5)
-    monkeypatch.setattr(module, "RETRY", ())
+    monkeypatch.setattr(module, "MOST_STALLS", 0)
     async with serving() as service, world(service.http_url) as w:
         w.brain.reply("r1", tone(0.3), "heard")
         await w.said()
@@ -250,6 +251,7 @@ async def test_one_that_takes_and_plays_nothing_is_left(monkeypatch: pytest.Monk
         assert "plays nothing of what it is sent" in w.failures()[0].message
         await w.said(2)
         assert w.own_voice
+        await w.until(lambda: not service.watched)
 
 
 async def test_the_face_is_no_user() -> None:

@@ -57,6 +57,8 @@ REPORTS = RATE
 """Samples within which a provider that reports playback at all has reported the beginning of the first utterance."""
 SILENT = 5 * RATE
 """Samples after which one that reports is taken to have lost what it does not report."""
+MOST_STALLS = 1
+"""So often it is tried again after that."""
 WAITING = 500
 """Messages that may wait to be sent; a provider for which more wait has stalled."""
 MOST_ANSWERED = 1 << 16
@@ -167,6 +169,8 @@ class Face:
         self.up = False
         """Whether it speaks."""
         self.sessions = self.connections = 0
+        self._stalls = 0
+        """How often in a row it was left since it played nothing, or took nothing any more."""
         self._start = start
         self._outward = outward
         self._more = {name: value for name, value in provider.params.items() if name not in OURS + FIXED}
@@ -238,7 +242,7 @@ class Face:
                 why = await self._speaking(client)
                 failures = 1 if time.monotonic() - stood > STABLE else failures + 1
                 self._lost(why)
-                if failures > len(RETRY):
+                if failures > len(RETRY) or self._stalls > MOST_STALLS:
                     break
             await asyncio.sleep(RETRY[failures - 1])
         logger.warning("%s at %s is given up", WHAT, site(self.provider.api_base_url))
@@ -318,6 +322,7 @@ class Face:
 
     def _break(self, why: str) -> None:
         if self._broken is not None and not self._broken.done():
+            self._stalls += 1
             self._broken.set_result(why)
 
     # ------------------------------------------------------------------------------------------------------ speech
@@ -418,7 +423,7 @@ class Face:
                 if one.ended is None:  # it ran dry there: what comes is an utterance of its own to the provider
                     one.before, one.started = one.before + position_ms, None
                 else:
-                    self._reports = True
+                    self._reports, self._stalls = True, 0
                     self._over(one)
             case m.Underrun(_, duration_ms):
                 if self._said and self._said[0].started is not None:
@@ -431,12 +436,10 @@ class Face:
 
     def _over(self, one: _Said) -> None:
         """The provider has played it, and all before it."""
-        while self._said:
+        while any(each is one for each in self._said):
             first = self._said.popleft()
             if first.over is not None:
                 self.on_finished(first.over)
-            if first is one:
-                return
 
     def _look(self) -> None:
         """What does not come in time."""
