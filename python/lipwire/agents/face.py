@@ -120,7 +120,8 @@ class _Line:
 
     async def connect(self, url: str, headers: Mapping[str, str]) -> ClientConnection:
         # What the provider names is checked as what the client named: it may lead to inner places no more than that.
-        return await opened(WHAT, url, headers, self._outward, self._key, *headers.values())
+        secrets = (value.rpartition(" ")[2] for value in headers.values())
+        return await opened(WHAT, url, headers, self._outward, self._key, *secrets)
 
     async def close(self) -> None:
         await self._http.aclose()
