@@ -313,11 +313,11 @@ def held_out(results: Results, model: SmartTurn, whole: list[Any], cut: list[Any
         line = float(np.quantile(overs[0][side], 1 - KEPT, method="lower"))
         for name, at in (("chosen on the other half", line), ("agents' line", OVER)):
             ends, waits = (np.array(found[1 - side]) for found in overs)
-            extra = {"line": round(at, 3), "whole": len(ends), "cut": len(waits)}
-            results.add(
-                f"Smart Turn, half {1 - side}, {name}: whole sentences over it", 100 * (ends >= at).mean(), "%", **extra
-            )
-            results.add("the same: cut ones under it", 100 * (waits < at).mean(), "%", **extra)
+            share, line_at = 100 * (ends >= at).mean(), round(at, 3)
+            about = f"Smart Turn, half {1 - side}, {name}"
+            results.add(f"{about}: whole sentences over it", share, "%", n=len(ends), line=line_at)
+            share = 100 * (waits < at).mean()
+            results.add(f"{about}: cut ones under it", share, "%", n=len(waits), line=line_at)
 
 
 class Noting(SmartTurn):

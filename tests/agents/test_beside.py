@@ -21,13 +21,17 @@ IGNORE = Interruption(enabled=False, when_off="ignore")
 KEYWORDS = Interruption(mode="keywords", keywords=["stop", "hold on"])
 
 
+def now(d: Desk) -> int:
+    return d.clock * 1_000_000_000 // 48_000
+
+
 def aside(d: Desk, text: str, item: str = "i1", *, partial: str = "", then: float = 0.0) -> None:
     """The user says something into what the agent says, as a brain tells it."""
-    d.brain(b.SpeechStarted(0, item, aside=True))
+    d.brain(b.SpeechStarted(now(d), item, aside=True))
     d.run(0.5)
     if partial:
         d.brain(b.UserText(item, partial, False))
-    d.brain(b.SpeechStopped(0, item))
+    d.brain(b.SpeechStopped(now(d), item))
     d.run(then)
     d.brain(b.UserText(item, text, True))
 
@@ -171,6 +175,30 @@ def test_only_keywords_interrupt(partial: str) -> None:
     assert "What a nice day." not in history and history[-1] == "Please stop."
     shown = [m.text for m in d.messages() if isinstance(m, t.UserTranscription) and m.final]
     assert shown == ["What a nice day.", "Please stop."]
+
+
+def test_what_was_taken_for_a_keyword_and_is_nothing_is_not_answered() -> None:
+    d = Desk(interruption=KEYWORDS)
+    speaking(d)
+    aside(d, "", partial="stop")
+    assert "Interrupted" in what(d) and d.of(c.Tell) == [] and d.conversation.state == "listening"
+    assert turns(d)[1][:2] == ("", "no_reply")
+
+
+def test_an_answer_that_was_to_wait_is_timed_from_when_it_is_due() -> None:
+    d = Desk(interruption=APPEND)
+    speaking(d)
+    aside(d, "And the price?")
+    d.run(3.0)
+    over(d)
+    due = d.clock
+    d.brain(b.ReplyStarted("r2", now(d)), b.ReplyText("r2", "Ten.", 0, 300))
+    d.brain(b.ReplyAudio("r2", bytes(9600), 16_000))
+    d.play("r2")
+    d.run(0.2)
+    turn = d.conversation.turns.as_list()[-1]
+    assert turn["user_text"] == "And the price?" and turn["e2e_latency_ms"] <= (d.clock - due) / 48
+    assert turn["speech_ms"] >= 500
 
 
 def test_a_keyword_interrupts_what_is_thought_of() -> None:

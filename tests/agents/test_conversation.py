@@ -25,7 +25,8 @@ from support.conversing import Desk, speaking, what
 def test_it_does_no_input_or_output() -> None:
     """Nor does anything of ours that it is made of, but for the core."""
     agents = Path(lipwire.__file__).parent / "agents"
-    names = ("conversation", "replies", "turns", "transcripts", "events", "config", "speech/commands", "brains/base")
+    names = ("conversation", "replies", "turns", "transcripts", "events", "config", "speech/commands", "brains/base",
+             "greeting", "silence", "skip_patterns", "think_actions")  # fmt: skip
     for name in names:
         tree = ast.parse((agents / f"{name}.py").read_text())
         modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
@@ -1280,6 +1281,12 @@ def test_what_it_is_to_think_of_while_the_user_speaks() -> None:
     assert injected.state == "begun" and thinking_of(d) == ["One.", "Two."]
     d.brain(b.ReplyFinished("r1", "Well."))
     assert thinking_of(d) == ["One.", "Two.", "Three."] and later.state == "asked"
+    d.play("r1")
+    d.run(1.0)
+    d.play(None)
+    d("over", d.live("r1"))
+    contents = [h["content"] for h in d.conversation.history.as_list()]
+    assert contents == ["One.", "Two.", "And now?", "Well.", "Three."], "an answer stands by its question"
     d.reply("r2", "Three it is.")
     assert later.id == "r2"
     reasons = [turn["start_reason"] for turn in d.conversation.turns.as_list()]

@@ -50,7 +50,7 @@ def test_defaults_are_those_of_a_body_that_says_the_least() -> None:
         body = changed(body, f"properties.{name}", value)
     config = parse_join(changed(body, "properties.llm.greeting_configs.delay_ms", 0), "v2")
     assert config.interruption == options.Interruption()
-    assert config.greeting == options.Greeting()
+    assert config.greeting == options.Greeting(mode="single_every")  # v2's own
     assert config.filler == options.Filler(phrases=["hm"])
     assert config.silence == options.Silence(timeout_ms=5, content="x")
     nothing = AgentConfig(name="n", channel="c")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from lipwire.agents.options import Interruption
 from lipwire.agents.turn_taking import check_turn_taking
 from lipwire.agents.update import check
 from lipwire.errors import InvalidArgument
+from lipwire.protocol import transcript as t
 from support.conversing import Desk, speaking, what
 
 MANUAL = TurnDetection(start_of_speech="manual", end_of_speech="manual")
@@ -225,3 +227,25 @@ def test_a_change_is_checked_as_what_was_asked_for_at_first() -> None:
     for name, value in (("max_wait_ms", -2), ("interrupt_duration_ms", 100), ("speaking_interrupt_duration_ms", 1201)):
         with pytest.raises(InvalidArgument, match=f"turn_detection.{name} must be"):
             check(cascade, {f"turn_detection.{name}": value})
+
+
+def test_clients_in_the_channel_begin_and_end_turns() -> None:
+    d = desk(start_of_speech="manual", end_of_speech="manual")
+    for kind, brain in (
+        ("user.manual_eos", ()),
+        ("user.manual_sos", (b.SpeechStarted(0, "i1"),)),
+        ("user.manual_eos", (b.SpeechStopped(0, "i1"), b.UserText("i1", "What is it?", True))),
+    ):
+        d("message", "7", json.dumps({"customType": kind, "request_id": f"r{len(d.messages())}"}).encode())
+        d.brain(*brain)
+    told = [m.payload for m in d.messages() if isinstance(m, t.ManualStart | t.ManualEnd)]
+    assert [(one.success, one.error_message) for one in told] == [
+        (False, "no speech has begun"),
+        (True, None),
+        (True, None),
+    ]
+    assert told[1].turn_id == told[2].turn_id == 1 and d.conversation.state == "thinking"
+    assert begin(d, item="i2") is None
+    d.run(MAX_TURN_MS / 1000 + 0.2)
+    [cut] = [m.payload for m in d.messages() if isinstance(m, t.ManualTimeout)]
+    assert (cut.reason, cut.max_duration_ms, cut.turn_id) == ("max_duration", 60_000, 2)

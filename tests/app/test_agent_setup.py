@@ -16,7 +16,7 @@ from msgspec import Meta
 import lipwire.atlas
 from lipwire.agents.brains.base import Services
 from lipwire.agents.brains.guide import GREETING, OTHER_LANGUAGES
-from lipwire.agents.config import AgentConfig, Llm, Tool
+from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
 from lipwire.agents.errors import AgentStartFailed, InvalidAgentRequest
 from lipwire.agents.options import McpServer, Realtime, ToolServer
 from lipwire.agents.rest.wire import parse_update
@@ -41,6 +41,21 @@ def agent(**more: Any) -> AgentConfig:
 
 
 # -------------------------------------------------------------------------------------------------------------- setup
+
+
+def test_what_agents_cannot_be_told_of_turns_and_words_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = AgentSetup(Config(openai_api_key="ours", agent_brain="realtime"))
+    with pytest.raises(InvalidArgument, match="cannot be manual"):
+        made.prepare(agent(turn_detection=TurnDetection(start_of_speech="manual")))
+    with pytest.raises(InvalidArgument, match=r"asr\.keywords: by the brain realtime"):
+        made.prepare(agent(asr_keywords=["Lipwire"]))
+    made = AgentSetup(Config(openai_api_key="ours", stt_url="offline"))
+    made.prepare(agent(turn_detection=TurnDetection(start_of_speech="manual"), asr_keywords=["Lipwire"]))
+    monkeypatch.setattr(setup, "what_hears", lambda language, model: (offline_stt.SPHINX, "there is no whisper"))
+    with pytest.raises(InvalidArgument, match=r"asr\.keywords: .*pocketsphinx"):
+        made.prepare(agent(asr_keywords=["Lipwire"]))
+    made.prepare(agent())
+    AgentSetup(Config(openai_api_key="ours", stt_url="https://stt.example.org")).prepare(agent(asr_keywords=["x"]))
 
 
 def test_prepare() -> None:

@@ -18,6 +18,8 @@ from lipwire.app.config import Config
 from lipwire.app.service import Service
 from lipwire.protocol.tokens import verify_token
 from support.agora_double.harness import APP, CERT, Double
+from support.fakes import FakeChat, FakeStt, FakeTts
+from support.recordings import Files, wav
 
 pytestmark = pytest.mark.asyncio
 
@@ -25,19 +27,14 @@ KEY = "the api key"
 WAIT = 30
 
 
+def settings(**more: Any) -> Config:
+    ports: dict[str, Any] = {"http_port": 0, "ws_port": 0, "viewer_port": 0}
+    return Config(api_key=KEY, host="127.0.0.1", ice_host="127.0.0.1", end_of_turn="silence", **ports, **more)
+
+
 @pytest_asyncio.fixture
 async def service() -> AsyncIterator[Service]:
-    config = Config(
-        api_key=KEY,
-        host="127.0.0.1",
-        http_port=0,
-        ws_port=0,
-        viewer_port=0,
-        ice_host="127.0.0.1",
-        agent_brain="echo",
-        end_of_turn="silence",
-    )
-    async with Service(config) as made:
+    async with Service(settings(agent_brain="echo")) as made:
         yield made
         rooms = made.rooms
     assert len(rooms) == 0
@@ -199,3 +196,71 @@ async def test_in_an_agora_channel(double: Double, say: object) -> None:
     assert (channel, uid) == ("room", "7")
     assert verify_token(used, CERT, now=time.time(), app_id=APP).channel == "room"
     assert len(double.calls("rtc_conn_disconnect")) == 1
+
+
+async def test_what_an_agent_says_by_itself() -> None:
+    """As a join of v2 asks for it: a recording greets, a phrase fills in for a slow model, a silence is broken, and
+    leaving waits for the last word."""
+    from lipwire.stream import StreamSpec
+
+    async with (
+        Files(wav()) as files,
+        FakeChat("It is (whispers) late.", first_token=2.5) as chat,
+        FakeStt() as stt,
+        FakeTts() as tts,
+        Service(
+            settings(agent_brain="cascade", stt_url=stt.url, tts_url=tts.url, allowed_outward=["127.0.0.1"])
+        ) as service,
+    ):
+        properties = {
+            "channel": "lobby",
+            "token": "",
+            "agent_rtc_uid": "7",
+            "remote_rtc_uids": ["*"],
+            "llm": {
+                "url": chat.url,
+                "greeting_message": "Welcome!",
+                "greeting_audio_url": files.url,
+                "greeting_configs": {"audio_download_timeout_ms": 5000},
+            },
+            "tts": {"vendor": "openai", "params": {"voice": "alloy"}, "skip_patterns": [3]},
+            "filler_words": {
+                "enable": True,
+                "trigger": {"fixed_time_config": {"response_wait_ms": 300}},
+                "content": {"mode": "static", "static_config": {"phrases": ["Let me see."]}},
+            },
+            "parameters": {
+                "silence_config": {"timeout_ms": 500, "action": "speak", "content": "Are you there?"},
+                "farewell_config": {"graceful_enabled": True, "graceful_timeout_seconds": 20},
+            },
+        }
+        place = "/api/conversational-ai-agent/v2/projects/app"
+        async with httpx.AsyncClient(base_url=service.http_url, auth=("x", KEY), timeout=WAIT) as client:
+
+            async def post(path: str, **body: Any) -> Any:
+                reply = await client.post(place + path, json=body)
+                assert reply.status_code == 200, reply.text
+                return reply.json()
+
+            joined = await post("/join", name="one", properties=properties)
+            agent = f"/agents/{joined['agent_id']}"
+            record = service.agents.get(joined["agent_id"])
+            user = service.rooms.channel("lobby", "8")
+            await user.open(StreamSpec(session_id="x", width=16, height=16, fps=25))  # type: ignore[arg-type]
+
+            def said() -> list[str]:
+                return [one["content"] for one in record.history()]
+
+            await until(lambda: len(said()) == 2)
+            assert said() == ["Welcome!", "Are you there?"] and len(files.received) == 1
+            await post(f"{agent}/think", text="How late is it?")
+            await post(f"{agent}/think", text="And here?", on_thinking_action="append")
+            await until(lambda: said()[-2:] == ["How late is it?", "Let me see."])
+            left = await post(f"{agent}/leave")
+            assert left["status"] == "STOPPING"
+            await until(lambda: not record.active)
+            assert said()[2:] == ["How late is it?", "Let me see.", "It is late. (whispers)"]
+            assert tts.texts == ["Are you there?", "Let me see.", "It is late."]
+            turns = (await client.get(f"{place}{agent}/turns")).json()["turns"]
+            assert [turn["start"]["type"] for turn in turns] == ["greeting", "silence_timeout", "api_think"]
+            await user.close()

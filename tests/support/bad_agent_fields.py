@@ -89,7 +89,7 @@ V2_BAD = {
     "preset": [5, "openai_gpt_9"],
     "pipeline_id": [5],
     "properties.asr.vendor": [5, ""],
-    "properties.asr.keywords": ["word", [""], [5], ["x"] * 129, ["Lipwire"]],
+    "properties.asr.keywords": ["word", [""], [5], ["x"] * 129],
     "properties.asr.params": [5, []],
     "properties.tts.vendor": [5, ""],
     "properties.tts.url": ["x", 5],

@@ -28,7 +28,7 @@ from .._core import RATE
 from ..errors import BadState, InvalidArgument, LipwireError
 from ..protocol import transcript as t
 from . import client_messages as m
-from .beside import Aside, Beside, fate
+from .beside import Aside, Beside, fate, unwanted
 from .brains import base as b
 from .client_messages import Priority
 from .config import MAX_TURN_MS, AgentConfig
@@ -489,7 +489,7 @@ class Conversation:
         if self.turns.open is not None and self._is_due():  # an answer that has not begun will not be said either
             assert self._due is not None
             self._due.state = "refused"
-            self.turns.end(self.turns.open, "interrupted", self._now_ms, "interrupt", transport)
+            self.turns.end(self.turns.open, "interrupted", self._now_ms, cause, transport)
             cut = True
         self._review()
         return cut
@@ -993,8 +993,10 @@ class Conversation:
             turn = self.turns.open or self.turns.newest or self.turns.begin("speech", self._now_ms, self._speaks)
             self._is_of(event.item_id, turn)
         user = turn.user or self._speaks
-        self.transcripts.user(turn.turn_id, user, event.text, event.final, event.words, self._now_ms)
-        if (aside := self._beside.of(turn)) is not None:
+        aside = self._beside.of(turn)
+        if aside is None or not unwanted(self.config.interruption):
+            self.transcripts.user(turn.turn_id, user, event.text, event.final, event.words, self._now_ms)
+        if aside is not None:
             self._said_beside(aside, event)
             return
         if self._settle_doubt(turn, event) or not event.final:
@@ -1090,9 +1092,13 @@ class Conversation:
                 self.command(command)
         if event.final and aside.calls:
             self._beside.drop(aside)
-            self._answer([(turn, event)])
+            if event.text.strip():
+                self._answer_beside([(turn, event)])
+            elif turn is self.turns.open:  # what was taken for a keyword was none
+                self._due = None
+                self.turns.drop_open(self._now_ms)
 
-    def _answer(self, said: list[tuple[Turn, b.UserText]]) -> None:
+    def _answer_beside(self, said: list[tuple[Turn, b.UserText]]) -> None:
         """What was said beside is answered now, and its last turn has the answer."""
         for turn, event in said:
             self._user_said(turn, event)
@@ -1105,7 +1111,7 @@ class Conversation:
         if turn is not self.turns.open:
             self.turns.drop_open(self._now_ms)
             self.turns.again(turn)
-            turn.user_ended_ns = self._ns  # until now nobody waited
+            turn.let_wait_ns = self._ns
         reply = self._due if self._is_due() and self._due is not None else self._expect_reply("speech")
         self._do(Tell(reply, "\n".join(event.text for _, event in said), "user"))
 
@@ -1295,7 +1301,8 @@ class Conversation:
         if answer is None:
             self._fillers.over()
         filler = self.config.filler
-        busy = self._asked or any(reply.state == "heard" for reply in self._live.values()) or self._doubt is not None
+        speaks = self._spoken is not None or self._doubt is not None
+        busy = speaks or self._asked or any(reply.state == "heard" for reply in self._live.values())
         if answer is None or filler is None or busy or not self._is_understood(answer):
             return
         if text := self._fillers.look(filler, self.clock):
@@ -1535,7 +1542,7 @@ class Conversation:
         elif self._is_due() or said or any(self.clock < reply.expected_until for reply in self._asked):
             state = "thinking"
         elif self._spoken is None and not (self.winding_up or self.leaving) and (waiting := self._beside.take()):
-            self._answer([(one.turn, one.said) for one in waiting if one.said is not None])
+            self._answer_beside([(one.turn, one.said) for one in waiting if one.said is not None])
             return  # which has looked at it again
         else:
             state = "listening" if self.accompanied else "idle"

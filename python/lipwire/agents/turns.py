@@ -64,6 +64,8 @@ class Turn(Struct, kw_only=True):
     """When the user's speech of it began,"""
     user_ended_ns: int | None = None
     """When it was decided that the user's part is over: from here on the user waits."""
+    let_wait_ns: int | None = None
+    """When it came to be answered, where it was to wait until then (`beside`)."""
     marks: dict[str, int] = {}
 
     def mark(self, name: str, at_ns: int) -> None:
@@ -73,9 +75,14 @@ class Turn(Struct, kw_only=True):
     @property
     def e2e_latency_ms(self) -> float | None:
         """From the end of the user's part to the first sample in the channel; None: there is no such way."""
-        if self.user_ended_ns is None or "first_sample" not in self.marks:
+        if self.waits_ns is None or "first_sample" not in self.marks:
             return None
-        return (self.marks["first_sample"] - self.user_ended_ns) / 1e6
+        return (self.marks["first_sample"] - self.waits_ns) / 1e6
+
+    @property
+    def waits_ns(self) -> int | None:
+        """From when on the user waits; None = the user does not."""
+        return self.user_ended_ns if self.let_wait_ns is None else self.let_wait_ns
 
     @property
     def speech_ms(self) -> float | None:
@@ -88,7 +95,7 @@ class Turn(Struct, kw_only=True):
         """The parts of `e2e_latency_ms`, in order, in ms; they add up to it. A part whose end nobody has marked is in
         the next one: request_ms (until the request left), llm_ms (first token), sentence_ms (first sentence), tts_ms
         (first sound), channel_ms (first sample in the channel)."""
-        at, parts = self.user_ended_ns, {}
+        at, parts = self.waits_ns, {}
         for name in _MARKS:
             if at is not None and name in self.marks:
                 parts[_SEGMENTS[name]] = round((self.marks[name] - at) / 1e6, 2)
@@ -97,7 +104,7 @@ class Turn(Struct, kw_only=True):
 
     def times(self) -> dict[str, int]:
         """The marks, and `user_ended`, in ns."""
-        return ({} if self.user_ended_ns is None else {"user_ended": self.user_ended_ns}) | self.marks
+        return ({} if self.waits_ns is None else {"user_ended": self.waits_ns}) | self.marks
 
     def between(self, first: str, second: str) -> float | None:
         """How many ms lie between two marks; None where one is missing."""
@@ -216,18 +223,22 @@ class History:
     def add(self, role: str, text: str, turn_id: int, wall_ms: int, speech: tuple[float, float] | None = None) -> None:
         """Adds a message of `wall_ms` (ms since 1970), which was said from one moment of the agent's clock to another
         (`speech`, in ms) where it was said. What the user said may become known while it is answered, or later: it
-        comes before its answer."""
+        comes before its answer. An answer comes before what was asked while it was said."""
         entry = {"role": role, "content": text, "turn_id": turn_id, "timestamp": wall_ms}
         if speech is not None:
             entry |= {"speech_start_ms": round(speech[0]), "speech_end_ms": round(speech[1])}
         later: list[dict[str, Any]] = []
-        while role == "user" and self._kept:
-            last = self._kept[-1]
-            if last["turn_id"] < turn_id or (last["turn_id"] == turn_id and last["role"] == "user"):
-                break
+        while self._kept and self._precedes(role, turn_id, self._kept[-1]):
             later.append(self._kept.pop())
         self._kept.append(entry)
         self._kept.extend(reversed(later))
+
+    @staticmethod
+    def _precedes(role: str, turn_id: int, other: dict[str, Any]) -> bool:
+        """Whether a message of this turn stands before another one."""
+        if role == "user":
+            return bool(other["turn_id"] > turn_id) or (other["turn_id"] == turn_id and other["role"] != "user")
+        return role == "assistant" and other["role"] != "assistant" and bool(other["turn_id"] > turn_id)
 
     def as_list(self) -> list[dict[str, Any]]:
         """`{role, content, turn_id, timestamp}`, and of what was said `speech_start_ms` and `speech_end_ms`; the oldest

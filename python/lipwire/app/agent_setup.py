@@ -19,9 +19,9 @@ from ..agents.events import AgentEvent
 from ..agents.filler import check_filler
 from ..agents.openai_models import REALTIME, SPEECH, TRANSCRIPTION
 from ..agents.skip_patterns import check_skip_patterns
+from ..agents.speech.offline_stt import SPHINX, what_hears
 from ..agents.speech.offline_stt import told as ears_told
-from ..agents.speech.offline_stt import what_hears
-from ..agents.turn_taking import check_turn_taking
+from ..agents.turn_taking import TELLS_TURNS, check_turn_taking
 from ..channel.agora.channel import Agora, AgoraOptions, agora_token
 from ..channel.agora.presence import available, lacking
 from ..channel.agora.wire import check_encryption
@@ -202,12 +202,29 @@ class AgentSetup:
             agent.llm.greeting_message = greeting_in(agent.language)
         services = self.services(agent)
         for name, headers, setting, url in (
-            ("asr.headers", agent.stt_headers, "stt_url", agent.asr or services.stt_url),
-            ("tts.headers", agent.tts_headers, "tts_url", agent.tts or services.tts_url),
+            ("asr.headers", agent.stt_headers, "stt_url", agent.asr.name if agent.asr else services.stt_url),
+            ("tts.headers", agent.tts_headers, "tts_url", agent.tts.name if agent.tts else services.tts_url),
         ):
             if headers and (url is None or agent.brain not in ("cascade", "guide")):
                 raise InvalidArgument(f"{name}: this agent asks no such service (brain {agent.brain}, {setting} {url})")
+        if agent.asr_keywords:
+            self._check_expected(agent, services)
         _check_vendors(agent)
+
+    @staticmethod
+    def _check_expected(agent: AgentConfig, services: Services) -> None:
+        """Whether what hears can be told which words to expect."""
+        if agent.brain not in TELLS_TURNS:
+            raise InvalidArgument(f"asr.keywords: by the brain {agent.brain} no ears of this server hear; leave it out")
+        if agent.asr is not None or services.stt_url is not None:
+            return
+        try:
+            hears, _ = what_hears(agent.language, services.hearing_model)
+        except LipwireError:
+            return  # making its brain says so
+        if hears == SPHINX:
+            text = "on this server pocketsphinx hears, which cannot be told; leave it out, or have its operator"
+            raise InvalidArgument(f"asr.keywords: {text} pip install 'lipwire[offline]'")
 
     def _check_own_llm(self, agent: AgentConfig) -> None:
         """Whether the server's own LLM, which was not named, can be asked."""

@@ -14,7 +14,7 @@ import pytest
 
 from lipwire import resample
 from lipwire.agents.agent import Agent
-from lipwire.agents.brains.base import Services
+from lipwire.agents.brains.base import Failed, Services
 from lipwire.agents.brains.cascade import CascadeBrain
 from lipwire.agents.config import AgentConfig, Llm, TurnDetection
 from lipwire.agents.events import SpeechCut
@@ -25,6 +25,7 @@ from lipwire.errors import LipwireError
 from lipwire.stream import StreamSpec
 from support.agent_puppet import Clock, MemoryChannel, MemoryRoom
 from support.fakes import FakeChat, FakeStt, FakeTts
+from support.fakes.server import Response
 from support.machine import require
 
 SILENCE = bytes(320)
@@ -32,6 +33,10 @@ LONG = (
     "This is a rather long answer, which goes on and on, so that there is time to talk into it. "
     "There is much more to say about it, and who does not want to hear it has to say so."
 )
+
+
+async def broken(request: Any) -> Any:
+    return Response(400, b'{"error": {"message": "no"}}')
 
 
 def spoken(text: str) -> bytes:
@@ -180,6 +185,20 @@ async def test_a_question_whose_text_comes_late_has_its_answer_all_the_same(spee
         await t.say(b"", 700)
         await t.until(lambda: len(t.chat.requests) == 2)
         assert t.asked()[-1][1].endswith("And now?")
+
+
+async def test_speech_to_text_that_fails_beside_what_is_said_disturbs_nothing(speech: bytes) -> None:
+    async with talk(interruption=Interruption(enabled=False)) as t:
+        await t.speaks()
+        answer, t.stt.answer = t.stt.answer, broken  # type: ignore[method-assign]
+        await t.say(speech, 700)
+        await t.until(lambda: [event for event in t.events if isinstance(event, Failed)])
+        t.stt.answer = answer  # type: ignore[method-assign]
+        assert t.agent.state == "speaking" and t.ends() == [("", "no_reply", None)]
+        await t.becomes("listening")
+        assert len(t.chat.requests) == 1 and t.agent.history()[-1]["content"] == LONG
+        await t.say(speech, 700)
+        await t.until(lambda: len(t.chat.requests) == 2)
 
 
 async def test_a_client_says_when_it_is_heard(speech: bytes) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import fields
 
@@ -14,8 +15,8 @@ from lipwire.agents import errors as e
 from lipwire.agents.config import AgentConfig, Llm, TurnDetection
 from lipwire.agents.describe import prompt
 from lipwire.agents.options import Greeting
+from lipwire.agents.rest import reading, writing
 from lipwire.agents.rest import wire as w
-from lipwire.agents.rest import writing
 from lipwire.agents.rest.sections.shared import VAD
 from lipwire.agents.rest.sections.turns import OWN
 from lipwire.agents.update import apply
@@ -307,6 +308,60 @@ def test_no_body_raises_anything_else(body: dict[str, Any]) -> None:
     for simple in (w.parse_start_agent, w.parse_control, w.parse_stop_agent, w.parse_speak):
         with pytest.raises(e.InvalidAgentRequest):
             simple(body)
+
+
+def some(kind: Any) -> st.SearchStrategy[Any]:
+    """Values that a field of this type may have."""
+    if (struct := reading.struct_of(kind)) is not None:
+        return objects(struct)
+    if (item := reading.item_of(kind)) is not None:
+        return st.lists(objects(item), max_size=2)
+    if kind is b.Headers:
+        return st.dictionaries(st.sampled_from(["X-A", "X-B"]), st.sampled_from(["", "a b"]), max_size=2)
+    bare, metas = (get_args(kind)[0], kind.__metadata__) if get_origin(kind) is Annotated else (kind, ())
+    limits = next(iter(metas), msgspec.Meta())
+    if get_origin(bare) is Literal:
+        return st.sampled_from(get_args(bare))
+    if get_origin(bare) in (Union, UnionType):
+        return st.one_of(*(some(one) for one in get_args(bare) if one is not type(None)))
+    if get_origin(bare) is list:
+        return st.lists(some(get_args(bare)[0]), min_size=limits.min_length or 0, max_size=3)
+    if get_origin(bare) is dict or bare is Any:
+        return st.dictionaries(
+            st.sampled_from(["key", "model", "id", "a"]), st.sampled_from(["x", "{{a}}"]), max_size=2
+        )
+    if bare is bool:
+        return st.booleans()
+    if bare in (int, float):
+        low, high = int(limits.ge or 0), int(limits.le if limits.le is not None else 10_000)
+        return st.integers(low, high).map(lambda n: n - n % (limits.multiple_of or 1)) | st.just(float(low))
+    texts = ["", "x", "7", "{{a}}", "en-US", "auto", "https://a.example.org/b", "wss://a.example.org", "a.mp4", "*"]
+    return st.sampled_from(texts)
+
+
+def objects(kind: type[msgspec.Struct]) -> st.SearchStrategy[dict[str, Any]]:
+    """Objects of this kind, with some of the fields that they need not have."""
+    needed = {info.encode_name: some(info.type) for info in fields(kind) if info.required}
+    rest = {info.encode_name: some(info.type) for info in fields(kind) if not info.required}
+    return st.fixed_dictionaries(needed, optional=rest)
+
+
+SECTIONS = {info.encode_name: some(info.type) for info in fields(b.PropertiesV2) if not info.required}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(st.sampled_from(sorted(SECTIONS)).flatmap(lambda name: st.tuples(st.just(name), SECTIONS[name])))
+def test_whatever_is_in_a_section_is_read_and_written_or_refused(section: tuple[str, Any]) -> None:
+    name, value = section
+    body = changed(V2, f"properties.{name}", value)
+    config = None
+    with _maybe():
+        config = w.parse_join(body, "v2")
+    if config is not None:
+        event("joined")
+        assert w.parse_join(writing.join_body(config, "v2"), "v2") == config
+    with _maybe():
+        w.parse_update({"properties": {name: value}}, "v2", {"a": "b"})
 
 
 class _maybe:

@@ -213,8 +213,12 @@ def spoken(*words: str) -> bytes:
     return b"".join(sound + bytes(round(GAP * RATE) * 2) for sound in tones)
 
 
-def understood(pcm: bytes) -> Iterator[tuple[str, float, float]]:
-    """(word, start, end) of such sound."""
+def understood(pcm: bytes, says: str = "") -> Iterator[tuple[str, float, float]]:
+    """(word, start, end) of such sound. `says`: what any sound is heard as, in its place."""
+    if says:
+        each = len(pcm) / 2 / RATE / len(says.split())
+        yield from ((word, i * each, (i + 1) * each) for i, word in enumerate(says.split()))
+        return
     x = np.frombuffer(pcm[: len(pcm) // 2 * 2], "<i2").astype(np.float32)
     step = RATE // 100
     loud = np.array([np.abs(x[i : i + step]).max(initial=0) > 2000 for i in range(0, len(x), step)], bool)
@@ -234,6 +238,8 @@ class FakeDeepgramEars(SocketFake):
     path = "/v1/listen"
     silent = mute = False
     """Mute: it tells nothing before the end."""
+    says = ""
+    """What it hears in any sound; "" = the words of `spoken`."""
 
     def __init__(self, **more: Any) -> None:
         super().__init__(**more)
@@ -274,7 +280,7 @@ class FakeDeepgramEars(SocketFake):
     ) -> None:
         words = [
             {"word": word, "start": at, "end": until, "confidence": 1.0, "punctuated_word": word.capitalize()}
-            for word, at, until in understood(pcm)
+            for word, at, until in understood(pcm, self.says)
             if at >= start
         ]
         text = " ".join(str(word["punctuated_word"]) for word in words)
@@ -296,6 +302,7 @@ class FakeDeepgramEars(SocketFake):
 class FakeMicrosoftEars(SocketFake):
     path = "/speech/recognition/conversation/cognitiveservices/v1"
     mute = False
+    says = ""
 
     def __init__(self, **more: Any) -> None:
         super().__init__(**more)
@@ -308,7 +315,7 @@ class FakeMicrosoftEars(SocketFake):
         return headers.get("ocp-apim-subscription-key")
 
     async def talk(self, ws: ServerConnection) -> None:
-        pcm, shown, request = b"", 0.0, ""
+        pcm, shown, request, headed = b"", 0.0, "", False
         async for data in ws:
             if isinstance(data, bytes):
                 (length,) = struct.unpack_from(">H", data)
@@ -322,7 +329,7 @@ class FakeMicrosoftEars(SocketFake):
                 self.paths.append(path)
             if path == "speech.context":
                 self.requests.append({"context": msgspec.json.decode(body), "seconds": 0.0})
-                pcm, shown, request = b"", 0.0, headers["x-requestid"]
+                pcm, shown, request, headed = b"", 0.0, headers["x-requestid"], False
                 await self._say(ws, request, "turn.start", {"context": {"serviceTag": "t"}})
             if path != "audio":
                 continue
@@ -331,8 +338,10 @@ class FakeMicrosoftEars(SocketFake):
             if body[:4] == b"RIFF":
                 if struct.unpack_from("<HHIIHH", body, 20) != (1, 1, RATE, RATE * 2, 2, 16):
                     self.problems.append("mono PCM16 at 16 kHz was expected")
-                body = body[44:]
-            elif not pcm and body:
+                headed = True
+                if not (body := body[44:]):
+                    continue
+            elif not headed:
                 self.problems.append("the first sound has no head")
             pcm += body
             now = self.requests[-1]["seconds"] = len(pcm) / 2 / RATE
@@ -340,13 +349,13 @@ class FakeMicrosoftEars(SocketFake):
                 await self._end(ws, request, pcm, now)
             elif now - shown >= 0.3 and not self.mute:
                 shown = now
-                words = [word for word, _, _ in understood(pcm)]
+                words = [word for word, _, _ in understood(pcm, self.says)]
                 hypothesis = {"Text": " ".join(words), "Offset": 0, "Duration": round(now * 1e7)}
                 await self._say(ws, request, "speech.hypothesis", hypothesis)
 
     async def _end(self, ws: ServerConnection, request: str, pcm: bytes, now: float) -> None:
         await asyncio.sleep(self.latency)
-        found = list(understood(pcm))
+        found = list(understood(pcm, self.says))
         words = [
             {"Word": word, "Offset": round(at * 1e7), "Duration": round((until - at) * 1e7)}
             for word, at, until in found

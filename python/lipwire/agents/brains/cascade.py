@@ -138,7 +138,12 @@ def make_stt(config: AgentConfig, services: Services) -> Stt:
         key = services.openai_api_key
         headers = {**services.stt_headers, **config.stt_headers}
         return HttpStt(
-            services.stt_url, language=config.language, model=services.stt_model, api_key=key, headers=headers
+            services.stt_url,
+            language=config.language,
+            model=services.stt_model,
+            api_key=key,
+            headers=headers,
+            prompt=", ".join(config.asr_keywords),
         )
     return OfflineStt(config.language, services.hearing_model, config.asr_keywords)
 
@@ -469,7 +474,9 @@ class CascadeBrain:
         except ServiceError as exc:
             if before is not None:
                 await asyncio.wait([before])
-            self._emit(Failed("STT_ERROR", str(exc)))
+            if turn.aside:  # nothing is due to it
+                self._emit(UserText(turn.item_id, "", True))
+            self._emit(Failed("STT_ERROR", str(exc), minor=turn.aside))
             return
         if before is not None:
             await asyncio.wait([before])
@@ -604,7 +611,7 @@ class CascadeBrain:
             self._drop(reply)
         if (reply is not None and not reply.aside) or self._context.knows(reply_id):
             self._context.said(reply_id, text)
-        if reply is not None and reply.kind == "chat" and self._turn is not None:
+        if reply is not None and reply.kind == "chat" and self._turn is not None and not self._turn.aside:
             # Where nothing of the answer was heard, it is due again if what interrupted it turns out to be no speech.
             self._unanswered = self._unanswered or not text.strip() or self._context.owes(reply_id)
 

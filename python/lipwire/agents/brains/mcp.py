@@ -4,7 +4,7 @@ Format: Model Context Protocol, revisions 2024-11-05 to 2025-11-25 (initialize, 
 says what it needs; no session), of which the older way is tried first, as servers of both kinds know it. JSON-RPC 2.0,
 one request a POST, answered by JSON or by a stream of events.
 
-The package `mcp` has a client; it brings 15 more packages, 30 MB and 39 MB of memory a process for three requests, and
+The package `mcp` has a client; it brings 14 more packages, 9 MB, and 39 MB of memory a process for three requests, and
 connects by itself, where a URL of a request must go through `outward`.
 """
 

@@ -50,7 +50,7 @@ def _spread(path: str) -> Iterator[str]:
         yield from _spread(path[: found.start()] + name.strip() + path[found.end() :])
 
 
-GEMINIS = "Gemini's"
+GEMINIS = "must be left out: it is Gemini's"
 TABLE: tuple[Row, ...] = (
     Row("preset", "done", f"the server's own services stand in for {', '.join(PRESETS)}; others are refused"),
     Row("pipeline_id", "done", "the server's own settings stand in for a pipeline that lies with Agora"),
@@ -101,7 +101,7 @@ TABLE: tuple[Row, ...] = (
         "a vendor whose key is in `params` is called ([which](brains.md)); without a key the server's own ears hear",
     ),
     Row("asr.language", "done", '"auto", "multi" and "" are the server\'s default, en-US'),
-    Row("asr.keywords", "done", "of a vendor that is called; without one it is refused"),
+    Row("asr.keywords", "done", "the server's own ears are told, too; pocketsphinx cannot be"),
     Row("asr.params*", "done", "the vendor's own fields: what it does not know is refused"),
     Row("tts.vendor", "done", "as `asr.vendor` ([which](voices.md))"),
     Row(
@@ -164,9 +164,7 @@ TABLE: tuple[Row, ...] = (
     Row("mllm.params.{model,voice,instructions}", "done"),
     Row("mllm.params.input_audio_transcription*", "done"),
     Row("mllm.params.{transcribe_agent,transcribe_user}", "done", "always; false is refused"),
-    Row(
-        "mllm.params.{affective_dialog,proactive_audio,http_options*}", "refused", f"must be left out: it is {GEMINIS}"
-    ),
+    Row("mllm.params.{affective_dialog,proactive_audio,http_options*}", "refused", GEMINIS),
     Row("mllm.params.{language,sample_rate}", "refused", "must be left out: it is xAI's"),
     Row("mllm.{adc_credentials_string,project_id,location}", "refused", "must be left out: it is Vertex AI's"),
     Row("mllm.max_history", "harmless", "the model's service keeps the conversation"),
@@ -194,7 +192,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         "mllm.turn_detection.server_vad_config.{start_of_speech_sensitivity,end_of_speech_sensitivity}",
         "refused",
-        f"must be left out: it is {GEMINIS}",
+        GEMINIS,
     ),
     Row("mllm.turn_detection.semantic_vad_config.eagerness", "done"),
     # -- the face

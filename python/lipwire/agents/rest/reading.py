@@ -113,8 +113,9 @@ def item_of(kind: Any) -> type[Struct] | None:
 
 
 def _whole(value: Any) -> Any:
+    """A whole number as an integer, and so those of a list."""
     if isinstance(value, list):
-        return [_whole(inner) for inner in value]
+        return [inner if isinstance(inner, list) else _whole(inner) for inner in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -155,7 +155,7 @@ def _foreign_face(
         faults.append(Fault("properties.avatar.vendor", instead(vendor), "not_allowed"))
         return None
     url = params.get("api_base_url") if isinstance(params, dict) else None
-    if not isinstance(url, str) or ours(url):
+    if not isinstance(url, str) or not url or ours(url):
         return None
     del properties["avatar"]
     return params

@@ -69,6 +69,8 @@ def _shared(config: AgentConfig) -> dict[str, Any]:
     }
     if config.avatar is not None:
         shared["avatar"] = _face(config)
+    if config.record is not None:
+        shared["record"] = {"file": config.record} if config.record else {}
     return shared
 
 
@@ -213,6 +215,8 @@ def _options(config: AgentConfig, greeting: Greeting) -> dict[str, Any]:
         said["tts"] = _vendor(config.tts)
     if config.asr is not None:
         said["asr"] = _vendor(config.asr)
+    elif config.asr_keywords:
+        said["asr.keywords"] = config.asr_keywords
     if config.encryption is not None:
         said["rtc"] = {
             "encryption_key": config.encryption.key,

@@ -16,7 +16,7 @@ from lipwire.agents.http import ServiceError
 from support.asking import Talk
 from support.fakes import Answer
 from support.fakes.dialects import FakeDify
-from support.fakes.server import error
+from support.fakes.server import Response, error
 
 
 def llm(server: FakeDify, **more: Any) -> Llm:
@@ -79,6 +79,24 @@ async def test_an_agent_thinks_and_repeats_itself_at_its_end() -> None:
         assert await talk.say("hi") == "Hello there."
         assert await talk.say("more") == "Hello there."
         assert server.requests[1]["query"] == "more"  # it said what we know
+
+
+async def test_what_it_thinks_and_shows_is_no_difference() -> None:
+    async with FakeDify(["<think>Hm.</think>Hello <face smile/>there.", "Bye."]) as server, Talk(llm(server)) as talk:
+        await talk.say("hi", heard="Hello there.")
+        await talk.say("bye")
+        assert server.requests[1]["query"] == "bye"
+
+
+async def test_a_picture_without_an_id_is_told() -> None:
+    async with FakeDify("x") as server, Talk(llm(server)) as talk:
+
+        async def odd(request: Any) -> Any:
+            return Response(201, b"[]")
+
+        server._respond = odd  # type: ignore[method-assign]
+        with pytest.raises(ServiceError, match="gave it no id"):
+            await talk.say("hi", jpeg=b"\xff\xd8")
 
 
 def read(*events: dict[str, Any], dialect: Dify | None = None) -> tuple[Completion, str]:

@@ -79,6 +79,7 @@ def test_what_is_wrong_is_named() -> None:
         ({"api_base_url": "ftp://a"}, "api_base_url must be an http:// or https:// URL"),
         ({"api_base_url": URL, "api_key": 5}, "api_key must be a string"),
         ({"api_base_url": 5}, ""),
+        ({"api_base_url": ""}, ""),
     ):
         if words:
             with pytest.raises(InvalidAgentRequest, match=rf"properties\.avatar\.params\.{words}"):

@@ -25,6 +25,8 @@ def test_a_vendor_is_called_where_its_key_is_there() -> None:
         assert config.voice == ""
     asr = {"vendor": "deepgram", "params": {"key": "k", "model": "nova-3"}, "keywords": ["Lipwire"]}
     assert joined(asr=asr).asr == Vendor(name="deepgram", params={"key": "k", "model": "nova-3"}, keywords=["Lipwire"])
+    own = joined(asr={"vendor": "ares", "keywords": ["Lipwire"]})
+    assert (own.asr, own.asr_keywords) == (None, ["Lipwire"])
     generic = {"vendor": "generic_http", "url": "https://tts.example.org/speech", "params": {"voice": "x"}}
     url = "https://tts.example.org/speech"
     assert joined(tts=generic).tts == Vendor(name="generic_http", params={"voice": "x"}, url=url)
@@ -69,7 +71,6 @@ def test_skip_patterns_and_headers() -> None:
 
 def test_what_is_refused() -> None:
     for path, value, words in (
-        ("properties.asr.keywords", ["Lipwire"], "must be left out, unless a vendor"),
         ("properties.tts.url", "https://a.example.org", 'must be left out, unless vendor is "generic_http"'),
         ("preset", "openai_gpt_5_mini,mine", "must be some of deepgram_nova_2, "),
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ from lipwire.outward import Outward
 from support.fakes import FakeStt, FakeTts
 from support.fakes.server import HttpFake, Request, Response, decode
 from support.fakes.vendors import FakeMicrosoftTts
+from support.machine import require
 
 VOICE = {"mode": "id", "id": "v"}
 
@@ -254,3 +256,44 @@ async def test_engines_are_shared() -> None:
     assert {type(one) for one in made} == {SocketTts}
     assert {type(stt(name, key="k", region="eastus")) for name in ("microsoft",)} == {SocketStt}
     await asyncio.gather(*(one.close() for one in made))
+
+
+# --------------------------------------------------------------------------------------------------------- Agora's SDK
+
+
+def _of_agentkit() -> list[tuple[Kind, Any]]:
+    """Every vendor of ours as AgentKit writes it, with every field that it has."""
+    require(importlib.util.find_spec("agora_agent"), "agora-agents")
+    kit: Any = importlib.import_module("agora_agent.agentkit.vendors")
+    wss = "wss://x.example/v1"
+    return [
+        ("tts", kit.ElevenLabsTTS(key="k", model_id="m", voice_id="v", base_url=wss, sample_rate=16_000, style=0.1,
+                                  optimize_streaming_latency=3, stability=0.5, similarity_boost=0.5,
+                                  use_speaker_boost=True, skip_patterns=[1])),
+        ("tts", kit.MicrosoftTTS(key="k", region="eastus", voice_name="v", sample_rate=48_000, speed=1.1, volume=70)),
+        ("tts", kit.OpenAITTS(api_key="k", voice="coral", model="m", base_url="https://x.example/v1",
+                              instructions="Gently.", speed=1.5)),
+        ("tts", kit.CartesiaTTS(api_key="k", voice_id="v", model_id="m", base_url=wss, language="en",
+                                sample_rate=44_100)),
+        ("tts", kit.DeepgramTTS(api_key="k", model="m", base_url=wss, sample_rate=24_000)),
+        ("tts", kit.MiniMaxTTS(key="k", group_id="g", model="m", voice_id="v", speed=1, vol=1, pitch=0, emotion="happy",
+                               latex_read=False, english_normalization=True, sample_rate=16_000, language_boost="auto",
+                               pronunciation_dict={"tone": ["a/b"]}, url=wss)),
+        ("tts", kit.MiniMaxTTS(key="k", group_id="g", model="m", timber_weights=[{"voice_id": "v", "weight": 1}])),
+        ("tts", kit.GenericTTS(url="http://x.example/speech", headers={"x-mine": "a"}, model="m", voice="v", speed=1.0,
+                               api_key="k", sample_rate=16_000, response_format="pcm", instruction="Softly.")),
+        ("asr", kit.DeepgramSTT(api_key="k", model="nova-3", language="en-US", keyterm="Lipwire", smart_format=True,
+                                punctuation=True)),
+        ("asr", kit.MicrosoftSTT(key="k", region="eastus", language="en-US",
+                                 additional_params={"phrase_list": ["Lipwire"]})),
+        ("asr", kit.OpenAISTT(api_key="k", model="m", language="en", prompt="Trains.")),
+    ]  # fmt: skip
+
+
+def test_all_that_agoras_sdk_says_of_them_is_known() -> None:
+    seen = set()
+    for kind, of_sdk in _of_agentkit():
+        said = of_sdk.to_config()
+        check_vendor(kind, Vendor(name=said["vendor"], params=said["params"], url=said.get("url", "")))
+        seen.add((kind, said["vendor"]))
+    assert len(seen) == 10

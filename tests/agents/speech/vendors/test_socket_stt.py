@@ -246,8 +246,8 @@ async def test_what_azure_is_asked() -> None:
         await heard(stt, spoken("alpha"))
         await heard(stt, spoken("bravo"))
         assert fake.query == {"language": "en-US", "format": "detailed", "wordLevelTimestamps": "true"}
-        groups = [{"Type": "Generic", "Items": [{"Text": "Lipwire"}, {"Text": "Kit"}]}]
-        assert [request["context"] for request in fake.requests] == [{"dgi": {"Groups": groups}}] * 2
+        groups = [{"type": "Generic", "items": [{"text": "Lipwire"}, {"text": "Kit"}]}]
+        assert [request["context"]["dgi"]["groups"] for request in fake.requests] == [groups] * 2
         assert [request["seconds"] for request in fake.requests] == pytest.approx([0.3, 0.3])
         assert fake.paths == ["speech.config", "speech.context", "audio", "speech.context", "audio"]
 

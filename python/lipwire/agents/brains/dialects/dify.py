@@ -13,6 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...config import Llm
+from ...face_tags import plain as without_tags
+from ...http import ServiceError
 from ..completion import MAX_TEXT, Reader
 from ..prompt import NOTE, OPENING
 from .base import Dialect, Post, Question, apart, chunk, image, parts, plain
@@ -65,11 +67,15 @@ class Dify(Dialect):
         if self._conversation:
             at = next((i for i in reversed(range(len(before))) if plain(before[i].get("content")) == self._asked), None)
             before = [] if at is None else before[at + 1 :]
-            before = [one for one in before if _words(plain(one.get("content"))) != _words(self._answered)]
+            before = [one for one in before if not self._knows(plain(one.get("content")))]
         self._asked = text
         told = [f"<{NOTE}>{system}</{NOTE}>"] if system and not self._conversation else []
         told += [_told(one) for one in before if one.get("content")]
         return "\n".join([*filter(None, told), text])
+
+    def _knows(self, text: str) -> bool:
+        """Whether it is Dify's answer, to its end; what is not said of that, thoughts and tags, does not count."""
+        return _words(without_tags(self._answered)).endswith(_words(text))
 
     def _files(self, asked: Question) -> list[dict[str, Any]]:
         found = []
@@ -88,7 +94,9 @@ class Dify(Dialect):
                 name = f"picture.{kind.partition('/')[2] or 'jpeg'}"
                 files = {"file": (name, base64.b64decode(data), kind)}
                 answer = await post(url, data={"user": str(llm.params.get("user") or USER)}, files=files)
-                self._pictures = {data: str(answer.get("id") or "")}
+                if not isinstance(answer, dict) or not answer.get("id"):
+                    raise ServiceError("the LLM was sent a picture, and gave it no id")
+                self._pictures = {data: str(answer["id"])}
 
     def reader(self) -> Reader:
         whole = False

@@ -72,8 +72,7 @@ def speech(given: Given) -> Changes:
     if _brought(asr, OWN_EARS, ASR_VENDORS):
         changes["asr"] = Vendor(name=asr.get("vendor"), params=_params(asr), keywords=keywords)
     elif keywords:
-        own = "the server's own ears expect no words"
-        asr.refuse("keywords", f"must be left out, unless a vendor whose key is in params hears: {own}")
+        changes["asr_keywords"] = keywords
     if _brought(tts, frozenset(), TTS_VENDORS):
         changes["tts"] = Vendor(name=tts.get("vendor"), params=_params(tts), url=tts.get("url", ""))
         changes["voice"] = ""  # it is among the vendor's params

@@ -119,6 +119,7 @@ class MicrosoftListener:
         language = params.text("language") or language
         if not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})+", language):
             raise InvalidArgument(f"{params.where}.language must be one of Azure's with its region, as en-US is")
+        self._language = language
         self._phrases = [*params.texts("phrase_list"), *keywords]
         query = {
             "language": language,
@@ -131,14 +132,15 @@ class MicrosoftListener:
         self.headers: Mapping[str, str] = {"ocp-apim-subscription-key": key, "x-connectionid": uuid.uuid4().hex.upper()}
 
     def ear(self) -> _Ear:
-        return _Ear(self._phrases)
+        return _Ear(self._language, self._phrases)
 
 
 class _Ear:
     """Each utterance is a request of its own; its times count from its beginning. Messages have headers: in texts they
     stand in front, in binary ones behind their length, 16 bits big-endian."""
 
-    def __init__(self, phrases: Sequence[str]) -> None:
+    def __init__(self, language: str, phrases: Sequence[str]) -> None:
+        self._language = language
         self._phrases = phrases
         self._request = ""
         self._begun = False
@@ -152,10 +154,13 @@ class _Ear:
             system = {"name": "Lipwire", "version": "1", "build": "Python", "lang": "Python"}
             config = {"context": {"system": system, "os": {"platform": "Linux", "name": "Linux", "version": ""}}}
             messages.append(self._text("speech.config", config))
-        context: dict[str, Any] = {}
+        context: dict[str, Any] = {
+            "phraseDetection": {"mode": "Conversation", "language": self._language},
+            "phraseOutput": {"format": "Detailed", "detailed": {"options": ["WordTimings"]}},
+        }
         if self._phrases:
-            items = [{"Text": phrase} for phrase in self._phrases]
-            context = {"dgi": {"Groups": [{"Type": "Generic", "Items": items}]}}
+            items = [{"text": phrase} for phrase in self._phrases]
+            context["dgi"] = {"groups": [{"type": "Generic", "items": items}], "bias": 1}
         messages.append(self._text("speech.context", context))
         return messages
 

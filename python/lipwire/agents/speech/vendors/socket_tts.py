@@ -101,10 +101,12 @@ class SocketTts(ServiceTts):
 
     async def close(self) -> None:
         self._closed = True
-        if self._ahead is not None:
-            self._ahead.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ServiceError):
-                self._free.append(await self._ahead)
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.cancel()
+            await asyncio.wait([ahead])
+            if not ahead.cancelled() and ahead.exception() is None:
+                self._free.append(ahead.result())
         for ws in self._free:
             self._spawn(shut(ws))
         self._free.clear()
