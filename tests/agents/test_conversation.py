@@ -26,7 +26,8 @@ def test_it_does_no_input_or_output() -> None:
     """Nor does anything of ours that it is made of, but for the core."""
     agents = Path(lipwire.__file__).parent / "agents"
     names = ("conversation", "replies", "turns", "transcripts", "events", "config", "speech/commands", "brains/base")
-    for name in names:
+    more = ("beside", "turn_taking", "speech/pauses", "speech/phrases")
+    for name in (*names, *more):
         tree = ast.parse((agents / f"{name}.py").read_text())
         modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
