@@ -23,7 +23,7 @@ import numpy as np
 import lipwire
 from lipwire.audio import espeak as voice
 from lipwire.channel.agora.channel import Agora, AgoraError, AgoraOptions, agora_token
-from lipwire.channel.base import HEARD_RATE, ChannelEvent, Connection, Heard, Network, Seen, Trouble
+from lipwire.channel.base import HEARD_RATE, ChannelEvent, Coded, Connection, Heard, Network, Seen, Trouble
 from lipwire.stream import StreamSpec
 
 RATE, TONE_HZ, TONE_MS, CORNER = 48_000, 2000, 40, 64
@@ -81,6 +81,7 @@ class Watcher:
         self.blocks = 0
         self.size = (0, 0)
         self.network = Network()
+        self.codecs: list[str] = []
         self._corner: bool | None = None
         n = np.arange(HEARD_RATE // 100)
         self._probe = np.exp(-2j * np.pi * TONE_HZ / HEARD_RATE * n) * 2 / len(n)
@@ -105,6 +106,8 @@ class Watcher:
                     if self._corner is not None and white != self._corner:
                         self.pictures.append(now)
                     self._corner = white
+            case Coded(user, codec) if user == self.user:
+                self.codecs.append(codec)
             case Network():
                 self.network = event
 
@@ -185,7 +188,9 @@ def report(options: argparse.Namespace, publisher: Marked, watcher: Watcher, fig
     print(
         f"sent       {figures['written']} blocks of sound, {figures['pictures_shown']} pictures, {figures['lost']} lost"
     )
-    print(f"picture    {watcher.size[0]}x{watcher.size[1]}, {fps:.1f} fps measured, {len(watcher.seen)} pictures")
+    codec = "/".join(dict.fromkeys(watcher.codecs)) or "a codec that the SDK does not tell"
+    size = f"{watcher.size[0]}x{watcher.size[1]}"
+    print(f"picture    {size} in {codec}, {fps:.1f} fps measured, {len(watcher.seen)} pictures")
     print(f"sound      {watcher.blocks / 100:.1f} s heard, {dbfs:.1f} dBFS")
     print(f"latency    sound {hear:.0f} ms, picture {see:.0f} ms (median of {len(sound)} and {len(shown)} marks)")
     print(f"skew       {skew:+.0f} ms (picture after sound, median of {len(both)})")
@@ -194,6 +199,7 @@ def report(options: argparse.Namespace, publisher: Marked, watcher: Watcher, fig
     wrong = [
         what
         for what, bad in (
+            (f"{codec} in place of {options.encoding}", any(one != options.encoding for one in watcher.codecs)),
             (f"{fps:.1f} fps", fps < LIMITS["fps"] * 25),
             ("no sound" if dbfs == -math.inf else f"sound at {dbfs:.0f} dBFS", dbfs < LIMITS["dbfs"]),
             (f"{len(both)} marks of {options.seconds:.0f} in sound and picture", len(both) < marks),

@@ -11,10 +11,11 @@ import contextlib
 import logging
 import os
 import queue
+import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 FIRST, INTERVAL = 20, 10.0
 """So many lines of a kind and session are written, and after them one in so many seconds, with the number of others."""
@@ -83,6 +84,31 @@ class Sampler(logging.Filter):
             return None
         hidden, seen.hidden, seen.since = seen.hidden, 0, now
         return hidden
+
+
+MAX_UNKNOWN = 256
+"""Members of bodies that nobody knows of which the log hears, of one kind of body, in the life of a process."""
+
+
+class Unknown:
+    """Tells the log of members that nobody knows and that are ignored: each path once, and MAX_UNKNOWN of them.
+
+    Args:
+        logger: which. what: has them, for people.
+    """
+
+    def __init__(self, logger: logging.Logger, what: str) -> None:
+        self._logger = logger
+        self._what = what
+        self._told: set[str] = set()
+
+    def tell(self, paths: Iterable[str]) -> None:
+        """These were ignored. Places in lists count as one."""
+        for path in paths:
+            shown = re.sub(r"[^ -~]", "?", re.sub(r"\[\d+\]", "[]", path))[:160]
+            if shown not in self._told and len(self._told) < MAX_UNKNOWN:
+                self._told.add(shown)
+                self._logger.warning("%s: %s is no field that this server knows: it is ignored", self._what, shown)
 
 
 def sampled(name: str) -> logging.Logger:

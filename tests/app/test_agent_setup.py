@@ -18,7 +18,7 @@ from lipwire.agents.brains.base import Services
 from lipwire.agents.brains.guide import GREETING, OTHER_LANGUAGES
 from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
 from lipwire.agents.errors import AgentStartFailed, InvalidAgentRequest
-from lipwire.agents.options import McpServer, Realtime, ToolServer
+from lipwire.agents.options import AvatarProvider, McpServer, Realtime, ToolServer
 from lipwire.agents.rest.wire import parse_update
 from lipwire.agents.speech import offline_stt
 from lipwire.app import agent_setup as setup
@@ -203,6 +203,35 @@ def as_installed(folder: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     return folder
+
+
+def test_somebody_elses_face(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def wears(url: str = "https://faces.example.org", **more: Any) -> AgentConfig:
+        provider = {"api_key": "k", "avatar_id": "a", "agora_uid": "9"} | more
+        return agent(uid="7", brain="echo", provider=AvatarProvider(api_base_url=url, **provider))
+
+    with pytest.raises(
+        InvalidArgument, match=r"avatar\.params\.api_base_url: .* joins a room of this server; leave it out"
+    ):
+        AgentSetup(Config(agent_brain="echo")).prepare(wears())
+    monkeypatch.setenv("LIPWIRE_AGORA_SDK", str(as_installed(tmp_path / "sdk")))
+    made = AgentSetup(Config(agora_app_id=APP, agora_app_certificate=CERTIFICATE, agent_brain="echo"))
+    for bad, words in (({"agora_uid": "7"}, "another than the agent's own"), ({"agora_uid": ""}, "agora_uid")):
+        with pytest.raises(InvalidArgument, match=words):
+            made.prepare(wears(**bad))
+    made.prepare(config := wears())
+    face = made.make(config, print).face
+    assert face is not None and face.user == "9"
+    asked = face._start.agora_settings
+    token = verify_token(asked.token, CERTIFICATE, now=0, app_id=APP)
+    assert (token.channel, token.account, asked.app_id, asked.channel) == (config.channel, "9", APP, config.channel)
+    own = made.face(wears(agora_token="theirs"))
+    assert own is not None and own._start.agora_settings.token == "theirs"
+    options = made.agora_options(config)
+    assert not options.video and made.face(agent(uid="7")) is None
+    config.owner = "somebody"
+    other = made.face(config)
+    assert other is not None and other._start.agora_settings.token == "", "the certificate is the operator's"
 
 
 def test_agora_is_chosen_where_it_is_set_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

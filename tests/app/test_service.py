@@ -701,6 +701,7 @@ async def test_the_app_mounted_in_a_plain_asgi_host() -> None:
             assert (await http.get(url + "/avatar/healthz")).json()["status"] == "ok"
         first = await talk_through(url + "/avatar")
         assert [type(e) for e in first] == [m.InitAck, m.PlaybackStarted, m.PlaybackFinished]
+        assert not app.state.service.watched, "stopped through it as well"
         assert is_open(app.state.service.ws_port)
     finally:
         await app.state.service.close()

@@ -185,7 +185,7 @@ def test_token(place: Path) -> None:
     assert code == 0
     code, said, _ = run(place, "token", "--explain", out.strip())
     assert "RTM        user 'bob'" in said and "signature" not in said and "RTC" not in said
-    assert "007" in fails(place, "token", "--explain", "006abc")
+    assert "begins with 006: it is an AccessToken" in fails(place, "token", "--explain", "006abc")
 
 
 def test_doctor(place: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -196,6 +197,47 @@ async def test_in_an_agora_channel(double: Double, say: object) -> None:
     assert (channel, uid) == ("room", "7")
     assert verify_token(used, CERT, now=time.time(), app_id=APP).channel == "room"
     assert len(double.calls("rtc_conn_disconnect")) == 1
+
+
+async def test_with_somebody_elses_face_in_an_agora_channel(double: Double, say: object) -> None:
+    """As a join of v2 asks for it. The provider is another server of ours, which joins the channel by itself: what the
+    agent says is heard there, and nothing in the agent's own track."""
+    other = settings(agora_app_id=APP)
+    config = settings(
+        agent_brain="echo", agora_app_id=APP, agora_app_certificate=CERT, allowed_outward=["127.0.0.1"], viewer=False
+    )
+    async with Service(other) as provider, Service(config) as service:
+        face = {"api_base_url": provider.http_url, "api_key": KEY, "avatar_id": "aria", "agora_uid": "9"}
+        properties: dict[str, Any] = {
+            "channel": "room",
+            "token": "",
+            "agent_rtc_uid": "7",
+            "remote_rtc_uids": ["*"],
+            "llm": {"url": "https://llm.example.org/v1/chat/completions"},
+            "avatar": {
+                "enable": True,
+                "vendor": "generic",
+                "params": face | {"agora_appid": APP, "agora_channel": "room", "agora_token": None, "quality": "low"},
+            },
+        }
+        place = f"/api/conversational-ai-agent/v2/projects/{APP}"
+        async with httpx.AsyncClient(base_url=service.http_url, auth=("x", KEY), timeout=WAIT) as client:
+            joined = await client.post(f"{place}/join", json={"name": "one", "properties": properties})
+            assert joined.status_code == 200, joined.text
+            here = f"{place}/agents/{joined.json()['agent_id']}"
+            assert len(provider.watched) == 1
+            said = await client.post(f"{here}/speak", json={"text": "Hello, this is me."})
+            assert said.status_code == 200
+            record = service.agents.get(joined.json()["agent_id"])
+            await until(record.history)
+            assert (await client.post(f"{here}/leave")).status_code == 200
+            await until(lambda: not provider.watched)
+    tokens = {call["args"][3]: call["args"][1] for call in double.calls("rtc_conn_connect")}
+    assert set(tokens) == {"7", "9"} and verify_token(tokens["9"], CERT, now=time.time(), app_id=APP).account == "9"
+    sent = double.calls("audio_pcm_data_sender_send")
+    silent = {zlib.adler32(bytes(size)) for size in {call["size"] for call in sent}}
+    loud = {uid: sum(call["hash"] not in silent for call in sent if call.get("uid") == uid) for uid in tokens}
+    assert loud["9"] > 20 and loud["7"] == 0, loud
 
 
 async def test_what_an_agent_says_by_itself() -> None:

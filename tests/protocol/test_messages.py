@@ -16,6 +16,14 @@ from lipwire.protocol import messages as m
 from support.provider_stage import start_body
 
 
+def test_members_that_are_no_fields_are_found() -> None:
+    body = start_body(extra={"n": 1}, width=64, aspect_ratio="16:9", video_width=64) | {"record": {"file": "a.mp4"}}
+    body["agora_settings"] |= {"rtm": True}
+    body["motion"] = {"sets": ["head"], "rate": 9}
+    assert m.unknown_members(body) == ["extra", "agora_settings.rtm", "motion.rate"]
+    assert m.unknown_members({"agora_settings": None, "rtp": {"sdp": ""}}) == []
+
+
 def test_a_good_request() -> None:
     request = m.parse_start(start_body(extra={"ignored": True}))
     assert request.agora_settings.channel == "room"

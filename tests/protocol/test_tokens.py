@@ -252,6 +252,17 @@ def test_malformed_tokens() -> None:
             t.parse_token(text)
 
 
+def test_the_format_before_is_told() -> None:
+    old = "006" + APP + base64.b64encode(bytes(40)).decode()
+    for call in (
+        t.parse_token,
+        lambda text: t.verify_token(text, CERT, now=0),
+        lambda text: t.explain_token(text, now=0),
+    ):
+        with pytest.raises(t.TokenError, match=r"begins with 006.* before AccessToken2; use one that begins with 007"):
+            call(old)
+
+
 EVERY = [
     t.Service(type=t.RTC, privileges={t.JOIN: 0, t.PUBLISH_AUDIO: 9}, strings=("room", "7")),
     t.Service(type=t.RTM, privileges={t.LOGIN: 9}, strings=("bob",)),

@@ -138,6 +138,7 @@ async def test_tokens_that_open_nothing(secured: Site) -> None:
         "007abc": "malformed",
         "": "007",
         '"007abc': "007",
+        "006" + APP: "it is an AccessToken, the format before AccessToken2",
         agora_token(APP, "0" * 32, "c", 1): "signature",
         agora_token("1" * 32, CERTIFICATE, "c", 1): "another app id",
         expired: "expired",

@@ -15,6 +15,7 @@ import pytest_asyncio
 from litestar import get
 
 from lipwire.errors import InvalidArgument, NoCapacity
+from lipwire.servers import http
 from lipwire.servers.http import HttpServer, create_app, serve_http
 from support.provider_stage import KEY, OTHER_KEY, Stage, start_body
 
@@ -87,6 +88,17 @@ async def test_additions_are_granted(site: Site) -> None:
         "video_encoding": "H264",
         "egress": "both",
     }
+
+
+async def test_members_that_are_no_fields_are_told_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(http.UNKNOWN, "_told", set())
+    for _ in range(2):
+        assert (await site.start(additional_params={"a": 1})).status_code == 200
+    assert [record.getMessage() for record in caplog.records if "is no field" in record.msg] == [
+        "/session/start: additional_params is no field that this server knows: it is ignored"
+    ]
 
 
 async def test_stop_as_real_clients_send_it(site: Site) -> None:

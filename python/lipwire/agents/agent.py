@@ -19,7 +19,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from msgspec import to_builtins
 
@@ -69,6 +69,9 @@ from .think_actions import ThinkActions
 from .turn_taking import TurnTaker
 from .update import apply, check
 from .video import VideoSampler
+
+if TYPE_CHECKING:
+    from .face import Face
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -123,6 +126,7 @@ class Agent:
             it, as WebVTT, where `config.film` names it.
         outward: where the URLs of pictures that users send may lead, and that of a greeting's recording; None = none
             are fetched, but for the recording, whose URL is the operator's own.
+        face: somebody else's, which shows and speaks what the agent says; `config.avatar` is None then.
     """
 
     def __init__(
@@ -136,8 +140,10 @@ class Agent:
         preencoded: Preencoded = "auto",
         film: LiveFilm | None = None,
         outward: Outward | None = None,
+        face: Face | None = None,
     ) -> None:
         self.config = config
+        self.face = face
         self.film = film
         self.channel = channel
         self._channel = as_channel(channel)
@@ -148,7 +154,7 @@ class Agent:
         self._captions: Captions | None = None
         if film is not None:
             self._captions = Captions(film)
-        sink = ChannelSink(self._channel, self._block, self._echo.played)
+        sink = ChannelSink(self._channel, self._block, self._echo.played, face)
         self.session = Session(
             sink if film is None else Tee(sink, film),
             avatar=config.avatar,
@@ -163,7 +169,10 @@ class Agent:
             egress=config.egress or "both",
         )
         self.session.waits_for_atlas = False
-        self._playout = Playout(self.session, self.conversation.over)
+        self._playout = Playout(self.session, self.conversation.over, face)
+        if face is not None:
+            sink.said = lambda: self.session.heard[0]
+            face.on_failed, face.on_finished = self._face_failed, self._face_finished
         self._spotter = spotter
         self._video = VideoSampler(brain.see)
         greeting = config.greeting
@@ -496,6 +505,7 @@ class Agent:
             "sound_lost": self._playout.lost,
             "session": self.session.stats() if self.session.performer is not None else None,
             "film": None if self.film is None else self.film.stats(),
+            "face": None if self.face is None else self.face.stats(),
             "channel": self._channel.stats(),
         }
 
@@ -523,6 +533,17 @@ class Agent:
             self._playout.playback_finished(event)
             self._settle()
 
+    def _face_finished(self, event: PlaybackFinished) -> None:
+        if self._life == "running":
+            self._now()
+            self._playout.face_finished(event)
+            self._settle()
+
+    def _face_failed(self, why: str) -> None:
+        if self._life == "running":
+            self._now().brain(Failed("AVATAR_ERROR", why, minor=True))
+            self._settle()
+
     def _command(self, command: Command) -> None:
         if self._life == "running":
             self._now().command(command)
@@ -533,8 +554,8 @@ class Agent:
         return "image" in self.config.llm.input_modalities
 
     def _channel_event(self, event: ChannelEvent) -> None:
-        if self._life != "running":
-            return
+        if self._life != "running" or (self.face is not None and getattr(event, "user", None) == self.face.user):
+            return  # the face is no user: it neither is heard nor keeps the agent here
         if isinstance(event, Heard):  # a hundred a second of each user
             guarded = self.config.turn_detection.suppress_echo
             self.conversation.hear(event.user, self._echo.hear(event.pcm, event.user) if guarded else event.pcm)

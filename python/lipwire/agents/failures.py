@@ -15,7 +15,7 @@ Kind = Literal["answer", "hear", "speak", "function", "part"]
 
 _KINDS: dict[str, Kind] = {"STT_ERROR": "hear", "TTS_ERROR": "speak", "TOOL_ERROR": "function"}
 """By `Failed.code`; any other is an answer that does not come."""
-_UNTOLD = ("LLM_REFUSED", "STT_FALLBACK", "TTS_FALLBACK", "TURNS_FALLBACK")
+_UNTOLD = ("LLM_REFUSED", "STT_FALLBACK", "TTS_FALLBACK", "TURNS_FALLBACK", "AVATAR_ERROR")
 """Those that the reply itself tells the users, or that take nothing from them."""
 
 SENTENCES: dict[str, dict[Kind, str]] = {

@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from .._core import BLOCK, Frame, SharedWriter
 from ..channel.base import Channel
@@ -25,6 +26,9 @@ from ..session.session import Session
 from ..stream import Cue, Publisher, StreamSpec, Unit, Wants
 from .replies import Reply
 from .rest_of import rest_of
+
+if TYPE_CHECKING:
+    from .face import Face
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -89,10 +93,12 @@ class Playout:
     Args:
         session: speaks. Its utterances must end by `end` alone: no grace, a long timeout.
         on_finished: called with a reply that has been heard to its end, or that had no sound at all.
+        face: says it in the session's place, where there is one.
     """
 
-    def __init__(self, session: Session, on_finished: Callable[[Reply], None]) -> None:
+    def __init__(self, session: Session, on_finished: Callable[[Reply], None], face: Face | None = None) -> None:
         self._session = session
+        self._face = face
         self._on_finished = on_finished
         self._tracks: dict[str, _Track] = {}
         self._waiting = 0
@@ -138,7 +144,7 @@ class Playout:
         about to go on; (None, 0.0) when none is."""
         if self._stopped[0] is not None:
             return self._stopped
-        name, ms = self._session.heard
+        name, ms = self._session.heard if self._face is None else self._face.heard(self._session.heard)
         track = self._said_by(name)
         if track is not None:
             track.begun = True
@@ -216,8 +222,16 @@ class Playout:
     def playback_finished(self, event: PlaybackFinished) -> None:
         """The session has played an utterance."""
         track = self._said_by(event.event_id)
-        if track is None or event.interrupted:
+        if track is None or event.interrupted or (self._face is not None and self._face.keeps(event)):
             return
+        self._over(track)
+
+    def face_finished(self, event: PlaybackFinished) -> None:
+        """The face has played an utterance that the session had played."""
+        if (track := self._said_by(event.event_id)) is not None:
+            self._over(track)
+
+    def _over(self, track: _Track) -> None:
         reply = track.reply
         if not reply.complete:  # nothing came for so long that the session gave it up
             reply.complete, reply.outcome = True, "failed"
@@ -249,14 +263,23 @@ class Playout:
 
 
 class ChannelSink(Publisher):
-    """The session's way into the channel: the publisher that counts the time by which the agent goes."""
+    """The session's way into the channel: the publisher that counts the time by which the agent goes. What a `face`
+    says, who is in the channel by itself, is silent in the agent's own track."""
 
     def __init__(
-        self, channel: Channel, on_block: Callable[[int], None], on_sound: Callable[[bytes], None] | None = None
+        self,
+        channel: Channel,
+        on_block: Callable[[int], None],
+        on_sound: Callable[[bytes], None] | None = None,
+        face: Face | None = None,
     ) -> None:
         self._channel = channel
         self._on_block = on_block
         self._on_sound = on_sound
+        self._face = face
+        self.said: Callable[[], str | None] = _nothing
+        """Which utterance of the session's the newest block is of; set by who has the session, where there is a
+        face."""
 
     def memory(self, spec: StreamSpec, slots: int) -> SharedWriter | None:
         """The channel's memory, where it has some for the session to draw in."""
@@ -287,12 +310,19 @@ class ChannelSink(Publisher):
         self._channel.request_key = request_key
 
     async def open(self, spec: StreamSpec) -> None:
-        """Joins the channel."""
+        """Joins the channel, and waits for the face, which may not come."""
         await self._channel.open(spec)
+        if self._face is not None:
+            try:
+                await self._face.open()
+            except BaseException:
+                await self.close()
+                raise
 
     def audio(self, pcm: bytes, sample: int) -> None:
         """Carries 10 ms of sound into the channel, or as many times that as it takes; each of them is counted."""
-        self._channel.audio(pcm, sample)
+        away = self._face is not None and self._face.speak(pcm, sample, self.said())
+        self._channel.audio(bytes(len(pcm)) if away else pcm, sample)
         if self._on_sound is not None:
             self._on_sound(pcm)
         for at in range(sample, sample + len(pcm) // 2, BLOCK):
@@ -322,13 +352,23 @@ class ChannelSink(Publisher):
     def interrupt(self) -> None:
         """Nobody hears any more what waits in the channel."""
         self._channel.interrupt()
+        if self._face is not None:
+            self._face.interrupt()
 
     async def close(self) -> None:
-        """Leaves the channel. Nobody counts any more: who did has this."""
+        """Leaves the channel, as does the face. Nobody counts any more: who did has this."""
         try:
-            await self._channel.close()
+            if self._face is not None:
+                await self._face.close()
         finally:
-            self._on_block, self._on_sound = _uncounted, None
+            try:
+                await self._channel.close()
+            finally:
+                self._on_block, self._on_sound, self.said = _uncounted, None, _nothing
+
+
+def _nothing() -> None:
+    """No utterance."""
 
 
 def _uncounted(sample: int) -> None:

@@ -18,6 +18,7 @@ from ..agents.errors import AgentStartFailed
 from ..agents.events import AgentEvent
 from ..agents.filler import check_filler
 from ..agents.openai_models import REALTIME, SPEECH, TRANSCRIPTION
+from ..agents.options import AvatarProvider
 from ..agents.skip_patterns import check_skip_patterns
 from ..agents.speech.offline_stt import SPHINX, what_hears
 from ..agents.speech.offline_stt import told as ears_told
@@ -31,7 +32,7 @@ from ..models.voices.choose import speaks_here
 from ..models.voices.names import check_no_path
 from ..motion.sets import check_sets
 from ..outward import Outward, redact, site
-from ..protocol.messages import Egress
+from ..protocol.messages import Egress, StartRequest
 from ..provider.keys import OPERATOR
 from ..publish.film_folder import NO_FILMS, FilmFolder
 from ..publish.live_film import LiveFilm
@@ -41,6 +42,7 @@ from .config import OFFLINE, Config
 from .local_llm import at_ourselves
 
 if TYPE_CHECKING:
+    from ..agents.face import Face
     from ..channel.room.room import Rooms
 
 OPENAI = "https://api.openai.com/"
@@ -166,6 +168,13 @@ class AgentSetup:
                     "that are made for each connection (DTLS-SRTP); leave it out"
                 )
             check_encryption(agent.encryption)
+        if agent.provider is not None:
+            if not self.goes_to_agora(agent):
+                raise InvalidArgument(
+                    "avatar.params.api_base_url: other avatar providers join Agora's channels, and this agent joins a "
+                    "room of this server; leave it out, and name a face of this server by avatar.params.avatar_id"
+                )
+            self._start_of(agent, agent.provider)
         if agent.record is not None and self.films is None:
             raise InvalidArgument(NO_FILMS)
         check_no_path(agent.voice)
@@ -211,6 +220,39 @@ class AgentSetup:
             self._check_expected(agent, services)
         _check_vendors(agent)
 
+    def _start_of(self, agent: AgentConfig, provider: AvatarProvider) -> StartRequest:
+        """What a provider is asked for an agent's face, whose token is made as the agent's own is. Raises
+        InvalidArgument."""
+        from ..agents.face import start_request  # which needs httpx, as agents do and the rest does not
+
+        assert self.config.agora_app_id is not None
+        uid, certificate = provider.agora_uid, self._certificate(agent)
+        if uid == agent.uid:
+            raise InvalidArgument("avatar.params.agora_uid: must be another than the agent's own agent_rtc_uid")
+        start = start_request(
+            provider,
+            self.config.agora_app_id,
+            agent.channel,
+            token=provider.agora_token,
+            string_uid=agent.string_uid,
+        )
+        if not provider.agora_token and certificate:
+            member = uid if agent.string_uid else int(uid)
+            start.agora_settings.token = agora_token(self.config.agora_app_id, certificate, agent.channel, member)
+        return start
+
+    def _certificate(self, agent: AgentConfig) -> str | None:
+        """With which tokens are made for an agent: it is the operator's, and so must the agent be."""
+        return self.config.agora_app_certificate if agent.owner == OPERATOR else None
+
+    def face(self, agent: AgentConfig) -> Face | None:
+        """Somebody else's face, where it wears one. Raises InvalidArgument."""
+        if agent.provider is None:
+            return None
+        from ..agents.face import Face
+
+        return Face(agent.provider, self._start_of(agent, agent.provider), self.outward.of(agent.owner))
+
     @staticmethod
     def _check_expected(agent: AgentConfig, services: Services) -> None:
         """Whether what hears can be told which words to expect."""
@@ -244,7 +286,16 @@ class AgentSetup:
         film = self.film(agent)
         try:
             outward = self.outward.of(agent.owner)
-            made = Agent(agent, channel, brain, on_event=on_event, preencoded=preencoded, film=film, outward=outward)
+            made = Agent(
+                agent,
+                channel,
+                brain,
+                on_event=on_event,
+                preencoded=preencoded,
+                film=film,
+                outward=outward,
+                face=self.face(agent),
+            )
         except BaseException:
             if film is not None and self.films is not None:
                 self.films.forget(film)
@@ -277,7 +328,7 @@ class AgentSetup:
         """How an agent joins an Agora channel. With a certificate, which is the operator's, its token is made where an
         agent of the operator's brought none."""
         c = self.config
-        certificate = c.agora_app_certificate if agent.owner == OPERATOR else None
+        certificate = self._certificate(agent)
         assert c.agora_app_id is not None
         uid: int | str = agent.uid if agent.string_uid else int(agent.uid)
         token = agent.token

@@ -63,6 +63,14 @@ class Seen(Struct, frozen=True, tag=True):
     i420: bytes
 
 
+class Coded(Struct, frozen=True, tag=True):
+    """A user's video has been subscribed to."""
+
+    user: str
+    codec: str
+    """In which it comes: "H264", "VP8", "AV1", or the transport's number of another."""
+
+
 class Message(Struct, frozen=True, tag=True):
     """A data message from a user."""
 
@@ -102,7 +110,7 @@ class TokenExpiring(Struct, frozen=True, tag=True):
 
 
 ChannelEvent = (
-    Connection | UserJoined | UserLeft | Heard | Seen | Message | SoundNote | Network | Trouble | TokenExpiring
+    Connection | UserJoined | UserLeft | Heard | Seen | Coded | Message | SoundNote | Network | Trouble | TokenExpiring
 )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
@@ -515,6 +515,22 @@ def parse_start(body: dict[str, Any]) -> StartRequest:
         agora_settings=AgoraSettings(**{name: agora[name] for name in _AGORA_RULES}),
         **optional,
     )
+
+
+def unknown_members(body: Mapping[str, Any]) -> list[str]:
+    """The paths of the members of a start request that are no fields of it. They are ignored."""
+    known = {*_START_RULES, *_OPTIONAL_RULES, *_SAME, "aspect_ratio"}
+    found = [name for name in body if name not in known]
+    below: dict[str, Container[str]] = {
+        "agora_settings": _AGORA_RULES,
+        "motion": _MOTION_RULES,
+        "record": _FILM_RULES,
+        "rtp": ("sdp",),
+    }
+    for name, fields in below.items():
+        if isinstance(nested := body.get(name), dict):
+            found += [f"{name}.{member}" for member in nested if member not in fields]
+    return found
 
 
 def _sized(body: dict[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,12 @@ from ..errors import InvalidArgument, LipwireError
 from .access import Access
 
 VERSION = "007"
+LEGACY = "006"
+OLD = (
+    f"the token begins with {LEGACY}: it is an AccessToken, the format before AccessToken2; use one that begins with "
+    f"{VERSION} (`lipwire token CHANNEL` makes one, and so does RtcTokenBuilder2 of Agora's token libraries)"
+)
+"""What is said of such a one, in its place."""
 MAX_EXPIRE = 24 * 3600
 """Seconds: what Agora honours at most."""
 _MAX_INFLATED = 1 << 16
@@ -172,6 +178,8 @@ def parse_token(token: str) -> AccessToken:
     Raises:
         TokenError: it is none.
     """
+    if token.startswith(LEGACY):
+        raise TokenError(OLD)
     if not token.startswith(VERSION):
         raise TokenError(f"an AccessToken2 starts with {VERSION}")
     try:

@@ -7,9 +7,9 @@ import logging
 import ssl
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import httpx
 import msgspec
@@ -51,6 +51,70 @@ def request(
     )
 
 
+class Line(Protocol):
+    """How a provider is reached."""
+
+    async def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> bytes:
+        """The body of the answer 200. Raises LipwireError: there is none; `status` is that of another answer."""
+
+    async def connect(self, url: str, headers: Mapping[str, str]) -> ClientConnection:
+        """A WebSocket. Raises LipwireError: there is none; `status` is that of a refusal."""
+
+    async def close(self) -> None:
+        """Ends what stays open between calls."""
+
+
+class Direct:
+    """Straight to where the URLs lead.
+
+    Args:
+        tls: what is trusted behind https and wss; by default what the system trusts.
+    """
+
+    def __init__(self, url: str, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
+        verify = self._trusted(url) or False  # never asked where there is no TLS
+        self._http = httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=verify)
+
+    def _trusted(self, url: str) -> ssl.SSLContext | None:
+        if not url.lower().startswith(("https:", "wss:")):
+            return None
+        self._tls = self._tls or ssl.create_default_context()
+        return self._tls
+
+    async def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> bytes:
+        """As `Line` has it. Raises ProviderFault."""
+        try:
+            reply = await self._http.request(method, url, content=body, headers=dict(headers))
+        except httpx.HTTPError as exc:
+            raise ProviderFault(f"{method} {url} failed: {exc or type(exc).__name__}") from exc
+        if reply.status_code != 200:
+            fault = ProviderFault(f"{method} {url} answered {reply.status_code}: {reply.text[:300]}")
+            fault.status = reply.status_code
+            raise fault
+        return reply.content
+
+    async def connect(self, url: str, headers: Mapping[str, str]) -> ClientConnection:
+        """As `Line` has it. Raises ProviderFault."""
+        try:
+            return await connect(
+                url,
+                additional_headers=headers,
+                max_size=1 << 20,
+                proxy=None,
+                open_timeout=TIMEOUT,
+                ssl=self._trusted(url),
+            )
+        except (OSError, InvalidStatus, TimeoutError) as exc:
+            fault = ProviderFault(f"cannot connect to {url}: {exc}")
+            fault.status = exc.response.status_code if isinstance(exc, InvalidStatus) else None
+            raise fault from exc
+
+    async def close(self) -> None:
+        """As `Line` has it."""
+        await self._http.aclose()
+
+
 class ProviderClient:
     """One session at a provider, as the Conversational AI engine would hold it.
 
@@ -62,6 +126,8 @@ class ProviderClient:
         start: the body of /session/start.
         on_event: called with each server event that this version knows.
         tls: what is trusted behind https and wss; by default what the system trusts.
+        more: members of /session/start and `init` besides, or in the place of, those of `start`.
+        line: how the provider is reached; the client's own from then on. None = `Direct`.
     """
 
     def __init__(
@@ -72,14 +138,16 @@ class ProviderClient:
         *,
         on_event: Callable[[m.ServerEvent], None] | None = None,
         tls: ssl.SSLContext | None = None,
+        more: Mapping[str, Any] | None = None,
+        line: Line | None = None,
     ) -> None:
         self.url = url.rstrip("/")
         self.start_request = start or request()
         self.on_event = on_event
         self.session: m.StartReply | None = None
-        self._tls = tls
-        verify = self._trusted(self.url) or False  # never asked where there is no TLS
-        self._http = httpx.AsyncClient(headers={"x-api-key": api_key}, timeout=TIMEOUT, trust_env=False, verify=verify)
+        self._api_key = api_key
+        self._more = more or {}
+        self._line: Line = line or Direct(self.url, tls)
         self._ws: ClientConnection | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._finished = asyncio.Condition()
@@ -89,8 +157,12 @@ class ProviderClient:
 
     async def __aenter__(self) -> Self:
         try:
-            body = await self._call("POST", "/session/start", self.start_request)
-            self.session = msgspec.json.decode(body, type=m.StartReply)
+            start = msgspec.to_builtins(self.start_request) | self._more
+            body = await self._call("POST", "/session/start", start)
+            try:
+                self.session = msgspec.json.decode(body, type=m.StartReply)
+            except msgspec.DecodeError as exc:
+                raise ProviderFault(f"the answer to /session/start is none: {exc}") from exc
             await self._connect(self.session)
         except BaseException:
             await self.close()
@@ -102,48 +174,44 @@ class ProviderClient:
     ) -> None:
         await self.close()
 
-    def _trusted(self, url: str) -> ssl.SSLContext | None:
-        if not url.lower().startswith(("https:", "wss:")):
-            return None
-        self._tls = self._tls or ssl.create_default_context()
-        return self._tls
-
-    async def _call(self, method: str, path: str, body: msgspec.Struct) -> bytes:
-        try:
-            reply = await self._http.request(
-                method,
-                self.url + path,
-                content=msgspec.json.encode(body),
-                headers={"content-type": "application/json"},
-            )
-        except httpx.HTTPError as exc:
-            raise ProviderFault(f"{method} {self.url}{path} failed: {exc or type(exc).__name__}") from exc
-        if reply.status_code != 200:
-            fault = ProviderFault(f"{method} {self.url}{path} answered {reply.status_code}: {reply.text[:300]}")
-            fault.status = reply.status_code
-            raise fault
-        return reply.content
+    async def _call(self, method: str, path: str, body: Any) -> bytes:
+        headers = {"x-api-key": self._api_key, "content-type": "application/json"}
+        return await self._line.call(method, self.url + path, headers, msgspec.json.encode(body))
 
     async def _connect(self, session: m.StartReply) -> None:
-        try:
-            self._ws = await connect(
-                session.websocket_address,
-                additional_headers={"Authorization": f"Bearer {session.session_token}"},
-                max_size=1 << 20,
-                proxy=None,
-                open_timeout=TIMEOUT,
-                ssl=self._trusted(session.websocket_address),
-            )
-        except (OSError, InvalidStatus, TimeoutError) as exc:
-            raise ProviderFault(f"cannot connect to {session.websocket_address}: {exc}") from exc
+        headers = {"Authorization": f"Bearer {session.session_token}"}
+        self._ws = await self._line.connect(session.websocket_address, headers)
         fields = {name: getattr(self.start_request, name) for name in m.StartRequest.__struct_fields__}
-        await self._send(m.InitMessage(session_id=session.session_id, **fields))
+        init = msgspec.to_builtins(m.InitMessage(session_id=session.session_id, **fields))
+        more = {name: value for name, value in self._more.items() if name not in ("command", "session_id")}
+        await self._send(init | more)
         self._tasks = [asyncio.create_task(self._heartbeats()), asyncio.create_task(self._events())]
 
-    async def _send(self, message: msgspec.Struct) -> None:
+    async def reconnect(self) -> None:
+        """Connects once more, with the same session, where the connection is gone.
+
+        Raises:
+            LipwireError: there is none; with `status` 401 or 404 the session is over.
+        """
+        assert self.session is not None
+        await self._disconnect()
+        self._finished_count = 0
+        await self._connect(self.session)
+
+    async def wait_closed(self) -> int | None:
+        """Waits until the connection is gone; its close code, None where there is none."""
+        assert self._ws is not None
+        await self._ws.wait_closed()
+        return self._ws.close_code
+
+    async def send(self, message: m.Voice | m.VoiceEnd | m.Interrupt | m.Special) -> None:
+        """Sends a message as it is. Raises ProviderFault: the connection is gone."""
+        await self._send(message)
+
+    async def _send(self, message: msgspec.Struct | dict[str, Any]) -> None:
         assert self._ws is not None
         try:
-            await self._ws.send(m.encode(message))
+            await self._ws.send(msgspec.json.encode(message).decode())
         except ConnectionClosed as exc:
             raise ProviderFault(f"the provider closed the WebSocket: {exc}") from exc
 
@@ -220,6 +288,18 @@ class ProviderClient:
 
     async def close(self) -> None:
         """Stops the session and disconnects. Errors on the way out are logged, not raised."""
+        await self._disconnect()
+        if self.session is not None:
+            session, self.session = self.session, None
+            stop = m.StopRequest(session_id=session.session_id, session_token=session.session_token)
+            try:
+                await self._call("DELETE", "/session/stop", stop)
+            except LipwireError as exc:
+                if getattr(exc, "status", None) != 404:  # it has ended by itself, as sessions of a server do that is
+                    logger.warning("stopping the session failed: %s", exc)  # told to end
+        await self._line.close()
+
+    async def _disconnect(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -227,15 +307,6 @@ class ProviderClient:
         if self._ws is not None:
             await self._ws.close()
             self._ws = None
-        if self.session is not None:
-            session, self.session = self.session, None
-            stop = m.StopRequest(session_id=session.session_id, session_token=session.session_token)
-            try:
-                await self._call("DELETE", "/session/stop", stop)
-            except ProviderFault as exc:
-                if exc.status != 404:  # it has ended by itself, as sessions of a server do that is told to end
-                    logger.warning("stopping the session failed: %s", exc)
-        await self._http.aclose()
 
 
 def encode(pcm: Buffer, rate: int, encoding: m.AudioEncoding, chunk_ms: int) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Callable, Generator, Sequence, Set
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
 
 from ..errors import InvalidArgument
+from ..logs import Unknown
 from ..protocol import messages as m
 from ..provider.keys import OPERATOR, Owner
 from ..provider.sessions import Provider, ProviderConfig, ProviderError, ProviderSession
@@ -44,6 +46,8 @@ from .listen import BACKLOG, Door
 from .metrics import ProviderCollector
 from .turns import Turns
 
+UNKNOWN = Unknown(logging.getLogger("lipwire.provider"), "/session/start")
+"""Members of its bodies."""
 T = TypeVar("T")
 _DRAINING = {503: ResponseSpec(dict[str, Any], description="the server drains", generate_examples=False)}
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -89,7 +93,9 @@ def create_app(
         """Start a session. One of the same API key for the same app_id, channel and uid is replaced."""
         owner = provider.check_api_key(header(request, b"x-api-key"))
         body = await read_object(request)
-        return await provider.start(_checked(m.parse_start, body), owner)
+        start = _checked(m.parse_start, body)
+        UNKNOWN.tell(m.unknown_members(body))
+        return await provider.start(start, owner)
 
     @delete(
         "/session/stop",

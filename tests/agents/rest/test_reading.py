@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, field
 from lipwire.agents.errors import InvalidAgentRequest
 from lipwire.agents.rest import reading
 from lipwire.agents.rest.wire import check_urls, parse_join
+from lipwire.logs import MAX_UNKNOWN
 from lipwire.outward import Outward
 from lipwire.protocol.agent_bodies import Fault, Open
 from support.agent_bodies import V1, V2, changed
@@ -72,7 +73,7 @@ def test_lists_of_objects() -> None:
 def test_members_that_nobody_knows_are_told_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(reading, "_told", set())
+    monkeypatch.setattr(reading.UNKNOWN, "_told", set())
     body = changed(changed(V2, "properties.llm.temprature", 1), "properties.tts.params.pitch", 2)
     body = changed(body, "properties.a\nb", 3)
     with caplog.at_level(logging.WARNING, "lipwire.agents"):
@@ -86,7 +87,7 @@ def test_members_that_nobody_knows_are_told_once(
             parse_join(changed(body, "properties.other", 1) | {"name": ""}, "v2")
         many = {f"x{n}": n for n in range(1000)}
         parse_join({**V2, "properties": V2["properties"] | many}, "v2")
-    assert len(caplog.records) == reading.MAX_TOLD
+    assert len(caplog.records) == MAX_UNKNOWN
 
 
 async def test_every_url_is_looked_at() -> None:

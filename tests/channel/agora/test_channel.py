@@ -692,6 +692,15 @@ def test_what_a_client_is_told() -> None:
     assert client_event(Connection("connected")) is client_event(UserLeft("1")) is None
 
 
+def test_a_token_of_the_format_before_is_passed_on_and_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    module._warn_of_old_tokens.cache_clear()
+    for _ in range(2):
+        channel = Agora(AgoraOptions(app_id=APP, token="006" + APP, channel="room", uid="1"), workers=Workers())
+        assert channel._token == "006" + APP
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "the format before AccessToken2" in caplog.text and APP not in caplog.text
+
+
 async def test_an_interrupt_of_the_session_reaches_what_waits(double: Double) -> None:
     channel = Agora(AgoraOptions(app_id=APP, token="token", channel="room", uid="1"), workers=Workers())
     async with lipwire.Session(channel, width=64, height=36) as session:
@@ -762,7 +771,7 @@ def smoke(*arguments: str) -> tuple[int, str]:
 def test_smoke(double: Double) -> None:
     code, said = smoke("--seconds", "4", "--encoding", "VP8")
     assert code == 0, said
-    assert "640x360" in said and said.endswith("verdict    good\n")
+    assert "640x360 in VP8, " in said and said.endswith("verdict    good\n")
     (encoder,) = double.calls("local_video_track_set_video_encoder_config")
     assert encoder["codec"] == 1
     tokens = [verify_token(c["args"][1], CERT, now=0, app_id=APP) for c in double.calls("rtc_conn_connect")]
@@ -778,6 +787,12 @@ def test_smoke_that_fails(double: Double, monkeypatch: pytest.MonkeyPatch, call:
     code, said = smoke("--seconds", "2")
     assert code == 1
     assert "FAILED" in said.splitlines()[-1] and complaint in said
+
+
+def test_smoke_sees_that_another_codec_arrives(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGORA_DOUBLE_CODEC", "2")
+    code, said = smoke("--seconds", "2", "--encoding", "AV1")
+    assert code == 1 and "FAILED: H264 in place of AV1" in said.splitlines()[-1]
 
 
 async def test_sound_only(double: Double) -> None:

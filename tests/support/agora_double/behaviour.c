@@ -2,7 +2,8 @@
  * the library's are foreign to Python; and a channel that connections on this machine share (channel.h).
  *
  * Environment: AGORA_DOUBLE the folder of records and channels, AGORA_DOUBLE_CONNECT_MS from connect to connected (20),
- * AGORA_DOUBLE_HASH=0 leaves the hashes of pictures out (for figures). Control: a test sends a connection's socket a
+ * AGORA_DOUBLE_HASH=0 leaves the hashes of pictures out (for figures), AGORA_DOUBLE_CODEC the codec in which pictures
+ * arrive, whatever was asked for. Control: a test sends a connection's socket a
  * datagram of kind C; see control(). */
 #include "channel.h"
 #include "double.h"
@@ -31,7 +32,7 @@ typedef struct sender sender;
 typedef struct conn conn;
 typedef struct {
     sender *from;
-    int enabled;
+    int enabled, codec;
 } track;
 struct sender {
     conn *to; /* the connection that publishes its track */
@@ -47,7 +48,7 @@ struct conn {
     struct VideoFrameObserverInner *video_on;
     struct CapabilitiesObserverInner *capabilities_on;
     int has_on, has_user_on, has_audio_on, state, live, all_audio, all_video, rate, channels, stream;
-    char uid[UID], channel[UID], audio_of[UID], video_of[UID];
+    char uid[UID], channel[UID], audio_of[UID], video_of[UID], seen[UID]; /* seen: whose track it was told of */
     long long sent_at[MESSAGES_A_SECOND];
     int sent_size[MESSAGES_A_SECOND], sent, sent_bytes, audio_bytes, video_bytes;
     long long looked, stats_at;
@@ -187,7 +188,15 @@ static void hear(conn *c, packet *p) {
     CALL(c->has_audio_on, c->audio_on, on_playback_audio_frame_before_mixing, c, c->channel, p->uid, &f);
 }
 
+static void tell_track(conn *c, packet *p) {
+    if (strcmp(c->seen, p->uid) == 0) return;
+    snprintf(c->seen, UID, "%s", p->uid);
+    struct VideoTrackInfoInner track = {.channel_id = c->channel, .codec_type = p->codec};
+    CALL(c->has_user_on, c->user_on, on_user_video_track_subscribed, c, p->uid, &track, &c->seen);
+}
+
 static void see(conn *c, packet *p) {
+    tell_track(c, p);
     size_t size = (size_t)p->a * (size_t)p->b * 3 / 2;
     uint8_t *i420 = malloc(size);
     if (c->video_on != NULL && seat_picture(&c->seat, p, i420, size) == 0) {
@@ -354,6 +363,7 @@ int do_agora_local_video_track_set_enabled(void *t, int on) {
 
 int do_agora_local_video_track_set_video_encoder_config(void *t, struct VideoEncoderConfigurationInner *v) {
     if (t == NULL) return BAD;
+    ((track *)t)->codec = v->codec_type;
     double_note("\"codec\":%d,\"width\":%d,\"height\":%d,\"fps\":%d,\"bitrate\":%d,\"min_bitrate\":%d,\"degradation\":%d",
                 v->codec_type, v->dimensions.width, v->dimensions.height, v->frame_rate, v->bitrate, v->min_bitrate,
                 v->degradation_preference);
@@ -593,6 +603,7 @@ int do_agora_video_frame_sender_send(void *at, struct ExternalVideoFrameInner *f
         double_note(",\"uid\":\"%s\"", s->to->uid);
         s->to->video_bytes += (int)size;
         p.kind = 'V';
+        p.codec = setting("AGORA_DOUBLE_CODEC", s->track->codec);
         p.a = f->stride;
         p.b = f->height;
         p.pts = f->timestamp;

@@ -11,7 +11,7 @@ enum { UID = 256, MEMBERS = 64, DATAGRAM = 16384, VIDEO_SLOTS = 4 };
 /* A datagram. `kind`: A sound, V picture, M stream message, D metadata of sound, C control (from a test). */
 typedef struct {
     char kind, uid[UID];
-    int a, b, c, size; /* A: rate, channels, samples. V: width, height, slot. M: stream id */
+    int a, b, c, size, codec; /* A: rate, channels, samples. V: width, height, slot, codec. M: stream id */
     int64_t pts;
     uint8_t data[DATAGRAM];
 } packet;

@@ -7,7 +7,6 @@ null counts as absent, but to `update` it is a value of the fields that may have
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Annotated, Any, get_args, get_origin
@@ -16,15 +15,14 @@ import msgspec
 from msgspec import Struct
 
 from ...errors import InvalidArgument
+from ...logs import Unknown
 from ...outward import redact
 from ...protocol import agent_bodies as b
 from ...protocol.agent_bodies import Fault, allowed, show
 from ..describe import Changes
 
-logger = logging.getLogger("lipwire.agents")
-
-MAX_TOLD = 256
-"""Members that nobody knows of which the log hears, in the life of a process."""
+UNKNOWN = Unknown(logging.getLogger("lipwire.agents"), "join")
+"""Members of bodies of join."""
 
 
 class Target(Struct, frozen=True):
@@ -193,18 +191,6 @@ def _shown(value: Any, kind: Any) -> Any:
     if kind in (b.Url, b.SocketUrl) and isinstance(value, str):
         return redact(value)
     return list(value) if kind is b.Headers and isinstance(value, dict) else value
-
-
-_told: set[str] = set()
-
-
-def tell_unknown(paths: list[str]) -> None:
-    """Logs members of bodies that are ignored, each path once in the life of a process, and MAX_TOLD of them."""
-    for path in paths:
-        shown = re.sub(r"[^ -~]", "?", re.sub(r"\[\d+\]", "[]", path))[:160]
-        if shown not in _told and len(_told) < MAX_TOLD:
-            _told.add(shown)
-            logger.warning("join: %s is no field that this server knows: it is ignored", shown)
 
 
 def urls(kind: type[Struct], body: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, tuple[str, ...]]]:

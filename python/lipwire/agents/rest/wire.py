@@ -34,7 +34,7 @@ from ..errors import (
     InvalidAgentRequest,
 )
 from . import documented
-from .reading import Given, Target, leaves, tell_unknown, to, urls
+from .reading import UNKNOWN, Given, Target, leaves, to, urls
 from .sections.avatar import instead, provider
 from .sections.llm import LLM, llm
 from .sections.mllm import MLLM, mllm
@@ -218,7 +218,7 @@ def parse_join(body: Mapping[str, Any], version: Version, ours: Callable[[str], 
         changes["record"] = below.get("record.file", "")
     if faults:
         raise InvalidAgentRequest.because(faults)
-    tell_unknown(unknown)
+    UNKNOWN.tell(unknown)
     changes = fill(changes, changes.get("llm.template_variables", {}))
     return make_config(found["name"], changes["channel"], changes)
 

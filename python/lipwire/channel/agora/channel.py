@@ -20,6 +20,7 @@ import string
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from msgspec import Struct
@@ -145,6 +146,26 @@ def agora_token(
     return build_rtm_token(app_id, certificate, rtm_user_id, issue_ts=now, salt=salt, expire=expire)
 
 
+OLD_TOKEN = "006"
+"""What a token of the format before AccessToken2 begins with."""
+
+
+def _heed(token: str) -> None:
+    """An old token is passed on: whether it is still good is the service's to say."""
+    if token.startswith(OLD_TOKEN):
+        _warn_of_old_tokens()
+
+
+@cache
+def _warn_of_old_tokens() -> None:
+    logger.warning(
+        "a token begins with %s: it is an AccessToken, the format before AccessToken2 (007). It is passed on as it is, "
+        "but nothing here can read or renew it, and Agora may refuse it: use one that begins with 007 "
+        "(`lipwire token CHANNEL` makes one, and so does RtcTokenBuilder2 of Agora's token libraries)",
+        OLD_TOKEN,
+    )
+
+
 class AgoraError(LipwireError, RuntimeError):
     """The channel cannot be joined."""
 
@@ -199,6 +220,7 @@ class Agora(Channel):
         """Seconds from a worker's death to being in the channel again."""
         self.feed: FeedWriter | None = None
         self._token = options.token
+        _heed(options.token)
         self._workers = workers or default_workers
         self._worker: Worker | None = None
         self._spec: StreamSpec | None = None
@@ -404,6 +426,7 @@ class Agora(Channel):
 
     def renew(self, token: str) -> None:
         """A new token, now and for rejoining."""
+        _heed(token)
         self._token = token
         self._tell(wire.Renew(self.number, token))
 

@@ -24,6 +24,7 @@ from ...errors import LipwireError
 from ..base import (
     HEARD_RATE,
     ChannelEvent,
+    Coded,
     Connection,
     Heard,
     Message,
@@ -68,6 +69,8 @@ REASONS = {
 }
 """CONNECTION_CHANGED_REASON_TYPE of the native SDK; others are shown as numbers."""
 VIDEO_CODECS = {"VP8": "VIDEO_CODEC_VP8", "H264": "VIDEO_CODEC_H264", "AV1": "VIDEO_CODEC_AV1"}
+CODECS = {1: "VP8", 2: "H264", 12: "AV1"}
+"""By VIDEO_CODEC_TYPE of the native SDK; others are shown as numbers."""
 AREAS = {
     "GLOBAL": "AREA_CODE_GLOB",
     "NORTH_AMERICA": "AREA_CODE_NA",
@@ -383,6 +386,9 @@ def make_observers(bases: tuple[Any, Any, Any, Any], post: Post, seen_every: flo
             return -1  # the SDK would change it here, in its callback
 
     class OnUser(local_user):  # type: ignore[misc,valid-type]
+        def on_user_video_track_subscribed(self, user: Any, user_id: str, info: Any, track: Any) -> None:
+            post(Coded(user_id, CODECS.get(info.codec_type, str(info.codec_type))))
+
         def on_stream_message(self, user: Any, user_id: str, stream: int, data: bytes, size: int) -> None:
             post(Message(user_id, bytes(data)))
 
