@@ -25,9 +25,9 @@ from support.conversing import Desk, speaking, what
 def test_it_does_no_input_or_output() -> None:
     """Nor does anything of ours that it is made of, but for the core."""
     agents = Path(lipwire.__file__).parent / "agents"
-    names = ("conversation", "replies", "turns", "transcripts", "events", "config", "speech/commands", "brains/base",
-             "greeting", "silence", "skip_patterns", "think_actions")  # fmt: skip
-    for name in names:
+    names = ("conversation", "replies", "turns", "transcripts", "events", "config", "speech/commands", "brains/base")
+    more = ("greeting", "silence", "skip_patterns", "think_actions", "beside", "turn_taking", "speech/pauses")
+    for name in (*names, *more, "speech/phrases"):
         tree = ast.parse((agents / f"{name}.py").read_text())
         modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}

@@ -105,5 +105,5 @@ def test_findings_keep_their_form() -> None:
         text = script.read_text(encoding="utf-8")
         assert script.stat().st_mode & 0o111, f"{script.name} is not executable"
         assert text.startswith("#!/bin/sh\n#") and "set -eu" in text and "mktemp -d" in text and "trap" in text, script
-        assert re.search(r"[\w-]+==[\d.]+", text), f"{script.name} pins no version"
+        assert re.search(r"[\w-]+(==|@)[\d.]+", text), f"{script.name} pins no version"
         assert "lipwire" not in text.lower(), script.name
