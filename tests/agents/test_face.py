@@ -25,6 +25,8 @@ from lipwire.channel.base import Heard, UserJoined
 from lipwire.errors import InvalidArgument
 from lipwire.outward import Outward
 from lipwire.protocol import messages as m
+from lipwire.provider.client import ProviderClient
+from lipwire.provider.sessions import Provider
 from lipwire.session.session import Session
 from lipwire.stream import StreamSpec
 from support.agent_puppet import MemoryChannel, MemoryRoom, Puppet, tone
@@ -252,6 +254,45 @@ async def test_one_that_takes_and_plays_nothing_is_left(monkeypatch: pytest.Monk
         await w.said(2)
         assert w.own_voice
         await w.until(lambda: not service.watched)
+
+
+async def test_one_that_takes_nothing_any_more_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stuck(client: ProviderClient, message: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(module, "WAITING", 20)
+    monkeypatch.setattr(module, "MOST_STALLS", 0)
+    async with serving() as service, world(service.http_url) as w:
+        monkeypatch.setattr(ProviderClient, "send", stuck)
+        w.brain.reply("r1", tone(1.5), "into a full pipe")
+        await w.until(w.failures)
+        assert "takes nothing any more" in w.failures()[0].message
+        await w.said()
+        assert w.own_voice and w.agent.turns()[0]["end_reason"] == "finished"
+
+
+async def test_one_that_is_not_ready_in_time_keeps_no_agent_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    let = asyncio.Event()
+    start = Provider.start
+
+    async def slow(provider: Provider, *args: Any) -> m.StartReply:
+        await let.wait()
+        return await start(provider, *args)
+
+    monkeypatch.setattr(module, "OPEN", 0.3)
+    monkeypatch.setattr(Provider, "start", slow)
+    async with serving() as service, world(service.http_url) as w:
+        (failed,) = w.failures()
+        assert "is not ready after 0.3 s" in failed.message and not w.face.up
+        w.brain.reply("r1", tone(0.3), "alone")
+        await w.said()
+        assert w.own_voice
+        let.set()
+        await w.until(lambda: w.face.up)
+        w.channel.blocks.clear()
+        w.brain.reply("r2", tone(0.3), "with a face")
+        await w.said(2)
+        assert not w.own_voice and session(service).stats()["utterances"] == 1
 
 
 async def test_the_face_is_no_user() -> None:

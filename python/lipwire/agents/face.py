@@ -31,7 +31,7 @@ from ..errors import InvalidArgument, LipwireError
 from ..outward import Outward, OutwardRefused, site
 from ..protocol import messages as m
 from ..provider.client import ProviderClient
-from .http import ServiceClient, failure, opened, read_all, refusal
+from .http import ServiceClient, ServiceError, failure, opened, read_all, refusal
 from .options import AvatarProvider
 
 logger = logging.getLogger("lipwire.agents")
@@ -59,7 +59,7 @@ SILENT = 5 * RATE
 """Samples after which one that reports is taken to have lost what it does not report."""
 MOST_STALLS = 1
 """So often it is tried again after that."""
-WAITING = 500
+WAITING = 200
 """Messages that may wait to be sent; a provider for which more wait has stalled."""
 MOST_ANSWERED = 1 << 16
 OURS = ("agora_appid", "agora_channel")
@@ -113,14 +113,19 @@ class _Line:
                     return await read_all(reply, MOST_ANSWERED)
                 finally:
                     await reply.aclose()
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as exc:
-            raise failure(WHAT, url, exc) from exc
+        except TimeoutError as exc:
+            slow = ServiceError(f"{WHAT} at {site(url)} did not answer within {ANSWER:g} s")
+            slow.passing = True
+            raise slow from exc
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise failure(WHAT, url, exc, self._key) from exc
         except OutwardRefused as exc:
             raise OutwardRefused(f"{WHAT} {exc}") from exc
 
     async def connect(self, url: str, headers: Mapping[str, str]) -> ClientConnection:
         # What the provider names is checked as what the client named: it may lead to inner places no more than that.
-        return await opened(WHAT, url, headers, self._outward, self._key, *headers.values())
+        secrets = (value.rpartition(" ")[2] for value in headers.values())
+        return await opened(WHAT, url, headers, self._outward, self._key, *secrets)
 
     async def close(self) -> None:
         await self._http.aclose()
