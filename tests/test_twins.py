@@ -9,7 +9,7 @@ from support.paths import ROOT
 PACKAGE, TESTS = ROOT / "python" / "lipwire", ROOT / "tests"
 
 SEVERAL: dict[str, tuple[str, ...]] = {
-    "agents/test_agent.py": ("config", "errors", "events", "turns", "video"),
+    "agents/test_agent.py": ("actions", "config", "errors", "events", "turns", "video"),
     "agents/brains/test_cascade.py": ("generation", "tools"),
     "agents/rest/test_actions.py": ("../../protocol/agent_actions",),
     "agents/brains/test_chat.py": ("completion", "dialects/base", "dialects/openai", "sse"),

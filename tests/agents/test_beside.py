@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lipwire.agents import conversation as c
+from lipwire.agents import actions as c
 from lipwire.agents.beside import Beside, fate, unwanted
 from lipwire.agents.brains import base as b
 from lipwire.agents.config import AgentConfig

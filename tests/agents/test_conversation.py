@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 import lipwire
-from lipwire.agents import conversation as c
+from lipwire.agents import actions as c
 from lipwire.agents.brains import base as b
 from lipwire.agents.config import TurnDetection
+from lipwire.agents.conversation import MAX_REPLIES, REMEMBERED, loud
 from lipwire.agents.events import AgentFailed, Said, TurnEnded
 from lipwire.agents.failures import SENTENCES
 from lipwire.agents.options import Filler, Greeting, Silence
@@ -179,16 +180,16 @@ def test_a_brain_that_refuses() -> None:
 
 def test_replies_are_bounded() -> None:
     d = Desk()
-    for n in range(c.MAX_REPLIES + 8):
+    for n in range(MAX_REPLIES + 8):
         d.brain(b.ReplyStarted(f"r{n}", 0))
-    assert [told.reply_id for told in d.of(c.Interrupted)] == [f"r{n}" for n in range(c.MAX_REPLIES, c.MAX_REPLIES + 8)]
+    assert [told.reply_id for told in d.of(c.Interrupted)] == [f"r{n}" for n in range(MAX_REPLIES, MAX_REPLIES + 8)]
     d("interrupt")
     for n in range(1000):
         d.reply(f"again{n}", ms=0)
-    assert len(d.conversation._replies) <= c.REMEMBERED + 1 and not d.conversation._live
+    assert len(d.conversation._replies) <= REMEMBERED + 1 and not d.conversation._live
     for _ in range(1000):
         d("speak", "x", "APPEND")  # and the brain never begins
-    assert len(d.conversation._asked) <= c.REMEMBERED and len(d.conversation._replies) <= 2 * c.REMEMBERED
+    assert len(d.conversation._asked) <= REMEMBERED and len(d.conversation._replies) <= 2 * REMEMBERED
 
 
 # --------------------------------------------------------------------------------------------------------- failures
@@ -332,12 +333,12 @@ def test_what_is_minor_is_told_and_nothing_else_happens() -> None:
 
 def test_the_loud_one_of_several_users_is_the_one_who_speaks() -> None:
     d = Desk()
-    loud = (b"\x00\x10" * 160, b"\x01\x00" * 160)
-    assert c.loud(loud[0]) and not c.loud(loud[1]) and not c.loud(b"")
-    d("hear", "7", loud[1])
-    d("hear", "8", loud[1])
+    shout, hum = b"\x00\x10" * 160, b"\x01\x00" * 160
+    assert loud(shout) and not loud(hum) and not loud(b"")
+    d("hear", "7", hum)
+    d("hear", "8", hum)
     d.user_says("quiet", "i1")
-    d("hear", "8", loud[0])
+    d("hear", "8", shout)
     d.user_says("loud", "i2")
     assert [turn["user"] for turn in d.conversation.turns.as_list()] == ["7", "8"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from lipwire._core import RATE
+from lipwire.agents.actions import Caption
 from lipwire.agents.brains.base import TimedWord
-from lipwire.agents.conversation import Caption
 from lipwire.agents.cues import Captions, cues_of
 from lipwire.publish import LiveFilm
 from lipwire.session.subtitles import Cue, read_transcript

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lipwire.agents import conversation as c
+from lipwire.agents import actions as c
 from lipwire.agents.brains import base as b
 from lipwire.agents.config import MAX_TURN_MS, AgentConfig, TurnDetection
 from lipwire.agents.events import SpeechCut

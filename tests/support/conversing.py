@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from lipwire.agents import conversation as c
+from lipwire.agents import actions as c
 from lipwire.agents.brains import base as b
 from lipwire.agents.config import AgentConfig, Llm
 from lipwire.agents.conversation import Conversation

@@ -47,7 +47,7 @@ from ..publish.live_film import LiveFilm
 from ..publish.tee import Tee
 from ..session.preencoded import Preencoded
 from ..session.session import Session, SessionEvent
-from . import conversation as c
+from . import actions as c
 from .brains.base import Brain, BrainEvent, Failed
 from .client_messages import Priority, Upload
 from .config import AgentConfig

@@ -17,7 +17,7 @@ from .._core import RATE
 from ..pools import pool
 from ..publish.live_film import LiveFilm
 from ..session.subtitles import Cue, cues_between, cues_of_words, write_cues
-from .conversation import Caption
+from .actions import Caption
 
 logger = logging.getLogger("lipwire.agents")
 
