@@ -9,6 +9,7 @@ import msgspec
 from msgspec import structs
 
 from ..errors import InvalidArgument
+from .checks import check_realtime
 from .config import AgentConfig
 from .describe import apply
 from .headers import check_headers
@@ -71,4 +72,6 @@ def check(config: AgentConfig, changes: dict[str, Any]) -> dict[str, Any]:
         as_changed = structs.replace(config, turn_detection=copy(config.turn_detection))
         apply(as_changed, {name: value for name, value in checked.items() if name.startswith("turn_detection.")})
         check_turn_taking(as_changed)
+    if config.realtime is not None and "realtime.params" in checked:
+        check_realtime(structs.replace(config.realtime, params=checked["realtime.params"]))
     return checked

@@ -206,7 +206,7 @@ def _control(
         """Change what an agent is like while it runs: all of the fields given, or none of them."""
         record = find(request, appid, agent_id)
         body = await read_object(request)
-        changes = w.parse_update(body, version, record.config.llm.template_variables)
+        changes = w.parse_update(body, version, record.config)
         manager.running(record.id)
         await w.check_urls(body, version, outward.of(record.config.owner))
         manager.running(record.id).update(changes)

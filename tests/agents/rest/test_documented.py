@@ -3,13 +3,16 @@ which."""
 
 from __future__ import annotations
 
+import copy
 import inspect
 import typing
 import warnings
 from typing import Any
 
+import msgspec
 import pytest
 
+from lipwire.agents.brains.realtime_session import session
 from lipwire.agents.errors import InvalidAgentRequest
 from lipwire.agents.rest import documented
 from lipwire.agents.rest.documented import TABLE, Row
@@ -123,6 +126,91 @@ def test_values_that_the_table_refuses_are_refused(path: str, value: str) -> Non
         parse_join(changed(V2, f"properties.{path}", value), "v2")
     (row,) = [row for row in TABLE if row.covers(path)]
     assert caught.value.faults[0].msg == row.values[value]
+
+
+MCP = {"name": "a", "endpoint": "https://a.example.org/mcp"}
+MLLM = {"mllm": {"api_key": "k", "params": {"model": "m"}}}
+BESIDE: dict[str, dict[str, Any]] = {
+    "asr": {"asr": {"vendor": "deepgram", "params": {"key": "k"}}},
+    "tts": {"tts": {"vendor": "generic_http", "url": "https://a.example.org", "params": {"key": "k"}}},
+    "filler_words": {"filler_words": {"content": {"static_config": {"phrases": ["p"]}}}},
+    "parameters.silence_config": {"parameters": {"silence_config": {"timeout_ms": 1000, "content": "c"}}},
+    "parameters.farewell_config": {"parameters": {"farewell_config": {"graceful_enabled": True}}},
+    "rtc": {"rtc": {"encryption_key": "k", "encryption_mode": 7, "encryption_salt": "A" * 43 + "="}},
+    "interruption.keywords": {"interruption": {"mode": "keywords"}},
+    "turn_detection.config.start_of_speech.keywords": {
+        "turn_detection": {"config": {"start_of_speech": {"mode": "keywords"}}}
+    },
+    "turn_detection.config.start_of_speech.disabled": {
+        "turn_detection": {"config": {"start_of_speech": {"mode": "disabled"}}}
+    },
+    "turn_detection.config.end_of_speech.semantic": {
+        "turn_detection": {"config": {"end_of_speech": {"mode": "semantic"}}}
+    },
+    "turn_detection.interrupt_keywords": {"turn_detection": {"interrupt_mode": "keyword"}},
+    "turn_detection.eagerness": {"turn_detection": {"type": "semantic_vad"}, **MLLM},
+    "mllm.turn_detection.server": {"mllm": {"turn_detection": {"mode": "server_vad"}}},
+    "mllm.turn_detection.semantic": {"mllm": {"turn_detection": {"mode": "semantic_vad"}}},
+    "mllm": MLLM,
+    "avatar": {"avatar": {"enable": True}},
+    "advanced_features.enable_tools": {
+        "llm": {"url": "https://llm.example.org", "mcp_servers": [MCP]},
+        "advanced_features": {"enable_tools": False},
+    },
+    "turn_detection.type": MLLM,
+    "advanced_features.enable_mllm": MLLM,
+    "llm.mcp_servers": {"advanced_features": {"enable_tools": True}},
+}
+"""What must be there for fields whose paths begin so."""
+VALUES: tuple[Any, ...] = (
+    *(True, False, 1, 0.9, 8, 250, 2000, 9000, "x", "123", ["5"], {"a": "b"}, {"model": "x"}, "k" * 3),
+    *("manual", "keywords", "vad", "semantic", "ignore", "think", "round_robin", "single_first", "semantic_vad"),
+    *("append", "adaptive", "low", "high", "anthropic", "custom", "azure", "elevenlabs", "de-DE", [3], "B" * 43 + "="),
+    *("https://b.example.org/", "wss://b.example.org/", ["text", "image"], ["audio", "image"], ["text", "audio"]),
+    *([{"role": "user", "content": "x"}], [MCP], {"avatar_id": "kit"}),
+)
+ALWAYS = {
+    "filler_words.trigger.mode": "fixed_time",
+    "filler_words.content.mode": "generated",
+    "llm.greeting_configs.uninterruptible_asr_policy": "merge_reply",
+    "mllm.vendor": "openai",
+    "mllm.output_modalities": ["audio"],
+    "mllm.params.transcribe_agent": True,
+    "mllm.params.transcribe_user": True,
+    "avatar.vendor": "generic",
+    "turn_detection.mode": "default",
+    "turn_detection.create_response": True,
+    "turn_detection.interrupt_response": True,
+}
+"""What is done without being asked for: no value but what is so anyway is taken."""
+
+
+def made(properties: dict[str, Any]) -> Any:
+    """All that follows from a body; None where it is refused."""
+    try:
+        config = parse_join({**V2, "properties": properties}, "v2")
+    except InvalidAgentRequest:
+        return None
+    if config.realtime is None:
+        return config
+    said = session(config, [])  # which is where these go
+    config.realtime = msgspec.structs.replace(config.realtime, params={}, turn_detection={})
+    return config, said
+
+
+DONE = [path.removesuffix("*") for row in TABLE if row.means == "done" for path in row.paths if "[]" not in path]
+
+
+@pytest.mark.parametrize("path", [path for path in DONE if path not in ("preset", "pipeline_id")])
+def test_what_the_table_says_is_done_changes_the_agent(path: str) -> None:
+    beside: dict[str, Any] = next((more for start, more in BESIDE.items() if path.startswith(start)), {})
+    base = V2["properties"] | copy.deepcopy(beside)
+    if path in ALWAYS:
+        assert made(changed(base, path, ALWAYS[path])) is not None
+    before = made(base)
+    assert before is not None
+    taken = any(made(changed(base, path, value)) not in (None, before) for value in VALUES)
+    assert taken == (path not in ALWAYS), f"{path}: nothing hangs on what it says"
 
 
 def test_a_row_can_be_changed_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:

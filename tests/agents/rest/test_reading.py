@@ -73,7 +73,8 @@ def test_lists_of_objects() -> None:
 def test_members_that_nobody_knows_are_told_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(reading.UNKNOWN, "_told", set())
+    for one in (reading.UNKNOWN, reading.UNHEARD):
+        monkeypatch.setattr(one, "_told", set())
     body = changed(changed(V2, "properties.llm.temprature", 1), "properties.tts.params.pitch", 2)
     body = changed(body, "properties.a\nb", 3)
     with caplog.at_level(logging.WARNING, "lipwire.agents"):
@@ -82,12 +83,17 @@ def test_members_that_nobody_knows_are_told_once(
         assert [record.message.split()[1] for record in caplog.records] == [
             "properties.llm.temprature",
             "properties.a?b",
+            "where",
         ]
+        told = caplog.records[2].message
+        assert told.startswith(
+            "join, where the server's own ears and voice stand in: properties.tts.params.pitch is no"
+        )
         with pytest.raises(InvalidAgentRequest):
             parse_join(changed(body, "properties.other", 1) | {"name": ""}, "v2")
         many = {f"x{n}": n for n in range(1000)}
         parse_join({**V2, "properties": V2["properties"] | many}, "v2")
-    assert len(caplog.records) == MAX_UNKNOWN
+    assert len(caplog.records) == MAX_UNKNOWN + 1
 
 
 async def test_every_url_is_looked_at() -> None:
@@ -120,3 +126,36 @@ async def test_every_url_is_looked_at() -> None:
         await check_urls(body, "v2", Outward())
     assert "properties.mllm.url" not in {fault.loc for fault in caught.value.faults}
     await check_urls(body, "v2", Outward(["10.0.0.0/8"]))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("llm", "s3cret"),
+        ("llm.headers", "authorization: Bearer s3cret"),
+        ("llm.headers", {"authorization": ["s3cret"]}),
+        ("llm.api_key", {"key": "s3cret"}),
+        ("llm.params", ["s3cret"]),
+        ("llm.params", {"model": 5, "api_key": "s3cret"}),
+        ("llm.template_variables", "s3cret"),
+        ("llm.mcp_servers", {"headers": {"authorization": "s3cret"}}),
+        ("llm.tools", ["s3cret"]),
+        ("asr.params", "s3cret"),
+        ("tts.params", "s3cret"),
+        ("mllm.params", "s3cret"),
+        ("mllm.api_key", ["s3cret"]),
+        ("rtc.encryption_key", ["s3cret"]),
+        ("token", ["s3cret"]),
+    ],
+)
+def test_what_may_be_a_key_does_not_come_back(path: str, value: Any) -> None:
+    with pytest.raises(InvalidAgentRequest) as caught:
+        parse_join(changed(V2, f"properties.{path}", value), "v2")
+    told = str(caught.value)
+    assert f"properties.{path} must be " in told and ", got " in told and "s3cret" not in told
+
+
+def test_the_sort_of_what_may_be_a_key_is_told() -> None:
+    for value, sort in ((5, "a number"), (True, "true or false"), ([], "a list"), ({}, "an object")):
+        with pytest.raises(InvalidAgentRequest, match=f"llm.api_key must be .*, got {sort}$"):
+            parse_join(changed(V2, "properties.llm.api_key", value), "v2")

@@ -361,7 +361,7 @@ def test_whatever_is_in_a_section_is_read_and_written_or_refused(section: tuple[
         event("joined")
         assert w.parse_join(writing.join_body(config, "v2"), "v2") == config
     with _maybe():
-        w.parse_update({"properties": {name: value}}, "v2", {"a": "b"})
+        w.parse_update({"properties": {name: value}}, "v2", config)
 
 
 class _maybe:

@@ -168,7 +168,8 @@ TABLE: tuple[Row, ...] = (
     Row("mllm.params.{language,sample_rate}", "refused", "must be left out: it is xAI's"),
     Row("mllm.{adc_credentials_string,project_id,location}", "refused", "must be left out: it is Vertex AI's"),
     Row("mllm.max_history", "harmless", "the model's service keeps the conversation"),
-    Row("mllm.{input_modalities,output_modalities}", "done", "must have audio"),
+    Row("mllm.input_modalities", "done", "must have audio; with image it is shown pictures"),
+    Row("mllm.output_modalities", "done", "must have audio; its text is always there"),
     Row("mllm.{greeting_message,failure_message}", "done"),
     Row("mllm.tools[].{type,execution.mode}", "done"),
     Row("mllm.tools[].function.{name,description,parameters*}", "done"),
@@ -234,11 +235,9 @@ TABLE: tuple[Row, ...] = (
         "done",
         'deprecated for `interruption`; "adaptive": while the agent speaks, voice must last 320 ms',
     ),
-    Row(
-        "turn_detection.{type,create_response,interrupt_response,eagerness}",
-        "done",
-        'with mllm; without it "agora_vad" and what is as by default',
-    ),
+    Row("turn_detection.type", "done", 'with mllm; without it must be "agora_vad"'),
+    Row("turn_detection.{create_response,interrupt_response}", "done", "always; false is refused"),
+    Row("turn_detection.eagerness", "done", 'with mllm and type "semantic_vad"; else must be "auto"'),
     Row("interruption.{enable,mode,keywords_config.trigger_keywords,disabled_config.strategy}", "done"),
 )
 """Each field once. What turns out not to be there is refused by changing its row: `means`, or one of its `values`."""

@@ -18,11 +18,16 @@ from ...errors import InvalidArgument
 from ...logs import Unknown
 from ...outward import redact
 from ...protocol import agent_bodies as b
-from ...protocol.agent_bodies import Fault, allowed, show
+from ...protocol.agent_bodies import Fault, allowed, show, sort_of
 from ..describe import Changes
 
 UNKNOWN = Unknown(logging.getLogger("lipwire.agents"), "join")
 """Members of bodies of join."""
+UNHEARD = Unknown(logging.getLogger("lipwire.agents"), "join, where the server's own ears and voice stand in")
+"""Members of `params` of asr and tts, of vendors whose key is not there."""
+
+
+_MAY_HOLD_KEYS = (b.Token, b.Headers, b.Params, b.Object, b.Strings)
 
 
 class Target(Struct, frozen=True):
@@ -67,7 +72,7 @@ class Given:
 
     def must(self, path: str, what: str) -> None:
         """A fault: a field must be something else, or be there."""
-        got = f", got {show(self.found[path])}" if path in self.found else ""
+        got = f", got {shown(self.found[path], type_at(self.kind, path))}" if path in self.found else ""
         self.faults.append(Fault(f"{self.prefix}{path}", f"must be {what}{got}", "invalid" if got else "missing"))
 
     def refuse(self, path: str, why: str) -> None:
@@ -161,19 +166,19 @@ def leaves(
                 if issubclass(nested, b.Open):
                     found[name] = {inner: one for inner, one in value.items() if one is not None}
             else:
-                faults.append(Fault(path, f"must be an object, got {show(value)}"))
+                faults.append(Fault(path, f"must be an object, got {shown(value, info.type)}"))
         elif (item := item_of(info.type)) is not None:
             if isinstance(value, list) and all(isinstance(one, dict) for one in value) and _fits(value, info.type):
                 found[name] = [
                     leaves(item, one, faults, f"{path}[{n}].", unknown=unknown) for n, one in enumerate(value)
                 ]
             else:
-                faults.append(Fault(path, f"must be {allowed(info.type)}, got {show(value)}"))
+                faults.append(Fault(path, f"must be {allowed(info.type)}, got {shown(value, info.type)}"))
         else:
             try:
                 found[name] = _convert(value, info.type)
             except msgspec.ValidationError:
-                faults.append(Fault(path, f"must be {allowed(info.type)}, got {show(_shown(value, info.type))}"))
+                faults.append(Fault(path, f"must be {allowed(info.type)}, got {shown(value, info.type)}"))
     if unknown is not None and not issubclass(kind, b.Open):
         names = {info.encode_name for info in infos}
         unknown += [f"{prefix}{name}" for name in body if name not in names]
@@ -186,11 +191,14 @@ def _fits(value: list[Any], kind: Any) -> bool:
     return len(value) <= next(longest, len(value))
 
 
-def _shown(value: Any, kind: Any) -> Any:
-    """What may be said of a value that is wrong: no password of a URL, no value of a header."""
-    if kind in (b.Url, b.SocketUrl) and isinstance(value, str):
-        return redact(value)
-    return list(value) if kind is b.Headers and isinstance(value, dict) else value
+def shown(value: Any, kind: Any) -> str:
+    """What may be said of a value that is wrong: no password of a URL, of headers their names, and where else a key may
+    be in it, its sort only."""
+    if kind is b.Headers and isinstance(value, dict):
+        return show(list(value))
+    if kind in _MAY_HOLD_KEYS or struct_of(kind) is not None or item_of(kind) is not None:
+        return sort_of(value)
+    return show(redact(value) if kind in (b.Url, b.SocketUrl) and isinstance(value, str) else value)
 
 
 def urls(kind: type[Struct], body: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, tuple[str, ...]]]:

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from ...outward import Outward, OutwardRefused
 from ...protocol import agent_bodies as b
-from ...protocol.agent_bodies import Fault, show
+from ...protocol.agent_bodies import Fault, sort_of
 from ..config import AgentConfig
 from ..describe import Changes, make_config, prompt
 from ..errors import (
@@ -34,14 +34,14 @@ from ..errors import (
     InvalidAgentRequest,
 )
 from . import documented
-from .reading import UNKNOWN, Given, Target, leaves, to, urls
+from .reading import UNHEARD, UNKNOWN, Given, Target, leaves, to, urls
 from .sections.avatar import instead, provider
 from .sections.llm import LLM, llm
-from .sections.mllm import MLLM, mllm
+from .sections.mllm import MLLM, check_params, mllm
 from .sections.session import SESSION, session
 from .sections.shared import LLM as LLM_SHARED
 from .sections.shared import SHARED, VAD, face, inputs, outputs
-from .sections.speech import LANGUAGE, SPEECH, check_preset, speech
+from .sections.speech import LANGUAGE, SPEECH, check_preset, speech, unheard
 from .sections.templates import fill
 from .sections.tools import tools
 from .sections.turns import TURNS, turns
@@ -144,8 +144,8 @@ def _settled(body: Mapping[str, Any], version: Version) -> dict[str, Any]:
 def _foreign_face(
     properties: dict[str, Any], ours: Callable[[str], bool], faults: list[Fault]
 ) -> dict[str, Any] | None:
-    """Takes an avatar that somebody else draws, or that nobody here knows, out of `properties`; its params, where there
-    is somebody who draws it."""
+    """Takes the params of an avatar that somebody else draws out of `properties`, and an avatar that nobody here knows
+    as a whole; those params, where there is somebody who draws it."""
     avatar = properties.get("avatar")
     if not isinstance(avatar, dict):
         return None
@@ -157,7 +157,7 @@ def _foreign_face(
     url = params.get("api_base_url") if isinstance(params, dict) else None
     if not isinstance(url, str) or not url or ours(url):
         return None
-    del properties["avatar"]
+    properties["avatar"] = {name: value for name, value in avatar.items() if name != "params"}
     return params
 
 
@@ -208,42 +208,55 @@ def parse_join(body: Mapping[str, Any], version: Version, ours: Callable[[str], 
     given = Given(found, join, faults)
     below = given.below("properties")
     changes = below.changes(_FLAT[version])
-    changes |= face(below) | (_v2(given, below) if version == "v2" else {"transcripts": "v0.3"})
-    if foreign is not None:
+    given_properties = settled.get("properties")
+    raw = given_properties if isinstance(given_properties, dict) else {}
+    if version == "v2":
+        changes |= _v2(given, below, realtime=isinstance(raw.get("mllm"), dict))
+    else:
+        changes["transcripts"] = "v0.3"
+    if foreign is None:
+        changes |= face(below)
+    else:
+        if "avatar.egress" in below:
+            below.refuse(
+                "avatar.egress", "must be left out: somebody else draws this face; what he is told is in params"
+            )
         prefix = "properties.avatar.params."
         params = leaves(b.ProviderParams, foreign, faults, prefix)
-        changes |= provider(Given(params, b.ProviderParams, faults, prefix), foreign)
-    given_properties = body.get("properties")
-    if isinstance(given_properties, dict) and isinstance(given_properties.get("record"), dict):
+        string_uid = below.get("enable_string_uid", False)
+        changes |= provider(Given(params, b.ProviderParams, faults, prefix), foreign, string_uid=string_uid)
+    if isinstance(raw.get("record"), dict):
         changes["record"] = below.get("record.file", "")
     if faults:
         raise InvalidAgentRequest.because(faults)
     UNKNOWN.tell(unknown)
+    if version == "v2":
+        UNHEARD.tell(f"properties.{path}" for path in unheard(below))
     changes = fill(changes, changes.get("llm.template_variables", {}))
     return make_config(found["name"], changes["channel"], changes)
 
 
-def _v2(given: Given, below: Given) -> Changes:
-    """What fields of v2 mean together."""
+def _v2(given: Given, below: Given, *, realtime: bool) -> Changes:
+    """What fields of v2 mean together. `realtime`: there is `mllm`, with whatever in it."""
     documented.check(below)
     check_preset(given)
     features = below.below("advanced_features")
-    realtime = bool(below.below("mllm").found)
     if features.get("enable_mllm") and not realtime:
         below.must("mllm", "there, with advanced_features.enable_mllm")
-    changes = session(below) | turns(below, realtime=realtime) | speech(below) | llm(below)
+    changes = session(below) | turns(below, realtime=realtime) | speech(below) | llm(below, realtime=realtime)
     if realtime:
         changes |= mllm(below)
     section = below.below("mllm" if realtime else "llm")
     return changes | tools(section, enabled=features.get("enable_tools"))
 
 
-def parse_update(body: Mapping[str, Any], version: Version, variables: Mapping[str, str] | None = None) -> Changes:
+def parse_update(body: Mapping[str, Any], version: Version, agent: AgentConfig | None = None) -> Changes:
     """What an update body changes: dotted names of `AgentConfig` -> values. The fields stand in `properties`, or
     without it at the top.
 
     Args:
-        variables: the agent's `llm.template_variables`.
+        agent: the one that is changed, as it is: its `llm.template_variables` are filled in, and `mllm.params` that
+            are not given stay.
 
     Raises:
         InvalidAgentRequest: a field that cannot be changed, or one out of range; nothing holds then.
@@ -253,16 +266,37 @@ def parse_update(body: Mapping[str, Any], version: Version, variables: Mapping[s
     prefix = "properties." if "properties" in body else ""
     given = body.get("properties", body)
     if not isinstance(given, dict):
-        raise InvalidAgentRequest.because([Fault("properties", f"must be an object, got {show(given)}")])
+        raise InvalidAgentRequest.because([Fault("properties", f"must be an object, got {sort_of(given)}")])
     _refuse(given, UPDATABLE[version], faults, prefix)
     refused = {fault.loc for fault in faults}
     wrong: list[Fault] = []
     found = leaves(properties, given, wrong, prefix, nulls=True)
     faults += [fault for fault in wrong if fault.type != "missing" and fault.loc not in refused]
-    changes = Given(found, properties, faults, prefix).changes(_UPDATES[version])
+    fields = Given(found, properties, faults, prefix)
+    changes = fields.changes(_UPDATES[version])
+    if version == "v2":
+        _check_update(fields, {fault.loc for fault in faults}, agent)
     if faults:
         raise InvalidAgentRequest.because(faults)
-    return fill(changes, variables or {})
+    if agent is None:
+        return changes
+    if agent.realtime is not None and "realtime.params" in changes:
+        changes["realtime.params"] = agent.realtime.params | changes["realtime.params"]
+    return fill(changes, agent.llm.template_variables)
+
+
+def _check_update(given: Given, told: set[str], agent: AgentConfig | None) -> None:
+    """Refuses of an update of v2 what a join is refused, but for the fields of which something has been `told`."""
+    faults: list[Fault] = []
+    fields = Given(given.found, given.kind, faults, given.prefix)
+    documented.check(fields)
+    section = fields.below("mllm")
+    check_params(section)
+    if section.get("params.model"):
+        section.refuse("params.model", "cannot be changed while the agent runs")
+    if section.found and agent is not None and agent.realtime is None:
+        fields.refuse("mllm.params", "must be left out: this agent was started without mllm; change llm")
+    given.faults += [fault for fault in faults if fault.loc not in told]
 
 
 def _refuse(given: Mapping[str, Any], paths: tuple[str, ...], faults: list[Fault], prefix: str, depth: int = 3) -> None:

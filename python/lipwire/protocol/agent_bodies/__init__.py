@@ -2,7 +2,7 @@
 
 Each body is declared once, as a msgspec struct: its fields' types and ranges, with `Meta(description=...)` saying in
 words what is allowed. Reading, errors and the API's description come from that; how they are read, and what the fields
-mean, is `agents.rest.wire`'s. Defaults only document those of `AgentConfig`, or of v2's documents.
+mean, is `agents.rest.wire`'s. Defaults only document what holds where nothing is said.
 """
 
 from __future__ import annotations
@@ -11,7 +11,24 @@ from typing import Any
 
 from ..._lazy import moved
 from .avatar import AvatarParams, AvatarSpec, Film, MotionParams
-from .fields import Channel, Fault, Headers, Open, SocketUrl, Uid, Url, allowed, show
+from .fields import (
+    AnyLanguage,
+    Channel,
+    Fault,
+    Headers,
+    Object,
+    Open,
+    Params,
+    SocketUrl,
+    Strings,
+    Token,
+    Uid,
+    Url,
+    Words,
+    allowed,
+    show,
+    sort_of,
+)
 from .processes import NEEDS, Command, ControlAgent, StartAgent, StopAgent, TokenRequest
 from .replies import (
     STATUS_NUMBERS,
@@ -48,6 +65,7 @@ __all__ = [
     "STATUS_NUMBERS",
     "AgentList",
     "AgentReply",
+    "AnyLanguage",
     "Asr",
     "AsrV2",
     "AvatarParams",
@@ -70,7 +88,9 @@ __all__ = [
     "McpSpec",
     "MllmSpec",
     "MotionParams",
+    "Object",
     "Open",
+    "Params",
     "PassReply",
     "ProcessError",
     "ProcessReply",
@@ -83,6 +103,8 @@ __all__ = [
     "StartAgent",
     "Status",
     "StopAgent",
+    "Strings",
+    "Token",
     "TokenRequest",
     "ToolSpec",
     "Tts",
@@ -92,8 +114,10 @@ __all__ = [
     "Uid",
     "Url",
     "Vad",
+    "Words",
     "allowed",
     "show",
+    "sort_of",
 ]
 
 

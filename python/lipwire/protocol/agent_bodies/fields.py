@@ -34,6 +34,18 @@ def show(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
+def sort_of(value: Any) -> str:
+    """Of which sort a value of JSON is, in words."""
+    sorts = (
+        (bool, "true or false"),
+        (str, "a string"),
+        (int | float, "a number"),
+        (list, "a list"),
+        (dict, "an object"),
+    )
+    return next((words for kind, words in sorts if isinstance(value, kind)), "null")
+
+
 def allowed(kind: Any) -> str:
     """What a field of this type may be, in words."""
     if get_origin(kind) is Annotated:
@@ -126,5 +138,7 @@ Words = Annotated[
     list[Annotated[str, Meta(min_length=1, max_length=256)]],
     Meta(max_length=128, description="at most 128 strings of 1 to 256 characters"),
 ]
-InterruptMs = Annotated[int, Meta(ge=120, le=1200, description="an integer 120..1200")]
+InterruptMs = Annotated[
+    Annotated[int, Meta(ge=120, le=1200)] | None, Meta(description="an integer 120..1200; null = by the threshold")
+]
 Fps = Annotated[float, Meta(ge=1, le=60, description="a number 1..60, such as 25 or 29.97")]

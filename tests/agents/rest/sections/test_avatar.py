@@ -86,3 +86,24 @@ def test_what_is_wrong_is_named() -> None:
                 joined({"vendor": "generic", "params": params})
         else:
             assert joined({"vendor": "generic", "params": params}).avatar == "aria"  # no URL: as if it were not there
+
+
+def test_what_stands_beside_its_params_is_looked_at() -> None:
+    params = {"api_base_url": URL}
+    for avatar, words in (
+        ({"enable": "no"}, "enable must be true or false"),
+        ({"vendor": 5}, "vendor must be "),
+        ({"egress": "bogus"}, "egress must be "),
+        ({"egress": "motion"}, "egress must be left out: somebody else draws this face"),
+    ):
+        with pytest.raises(InvalidAgentRequest) as caught:
+            joined(avatar | {"params": params})
+        assert str(caught.value).startswith(f"properties.avatar.{words}")
+
+
+def test_its_user_id_is_one_however_it_is_written() -> None:
+    params = {"api_base_url": URL, "agora_uid": "007"}
+    for string_uid, uid in ((False, "7"), (True, "007")):
+        properties = V2["properties"] | {"avatar": {"params": params}, "enable_string_uid": string_uid}
+        config = parse_join({**V2, "properties": properties}, "v2")
+        assert config.provider is not None and config.provider.agora_uid == uid

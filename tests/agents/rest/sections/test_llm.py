@@ -85,3 +85,9 @@ def test_greeting() -> None:
         audio_rate=24_000,
     )
     assert config.llm.greeting_message == "Hi"
+
+
+def test_custom_needs_a_url() -> None:
+    assert joined({"vendor": "custom", "url": URL}).llm.custom is True
+    with pytest.raises(InvalidAgentRequest, match=r"llm\.url is required with vendor 'custom'"):
+        joined({"vendor": "custom"})

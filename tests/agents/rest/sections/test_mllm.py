@@ -10,6 +10,8 @@ from lipwire.agents.config import AgentConfig
 from lipwire.agents.errors import InvalidAgentRequest
 from lipwire.agents.options import Realtime
 from lipwire.agents.rest.wire import parse_join, parse_update
+from lipwire.agents.update import check
+from lipwire.errors import InvalidArgument
 from support.agent_bodies import V2
 
 URL = "wss://api.openai.com/v1/realtime"
@@ -48,11 +50,12 @@ def test_what_it_says() -> None:
 
 
 def test_whether_it_is_there() -> None:
-    assert joined({"api_key": "k"}).brain == "realtime"
+    there: tuple[dict[str, Any], ...] = ({"api_key": "k"}, {}, {"params": {}}, {"params": {"model": None}})
+    for on in there:
+        assert joined(on).brain == "realtime"
     assert joined({"vendor": "openai"}, advanced_features={"enable_mllm": True}).realtime == Realtime()
     for off in (
         joined(None),
-        joined({}),
         joined({"enable": False, "vendor": "gemini", "params": {"affective_dialog": True}}),
         joined({"vendor": "gemini"}, advanced_features={"enable_mllm": False}),
     ):
@@ -104,23 +107,92 @@ def test_who_tells_turns() -> None:
 
 
 def test_the_older_words_of_the_top_level_hold_where_it_says_nothing() -> None:
-    older = {"type": "server_vad", "threshold": 0.3, "create_response": False, "eagerness": "low"}
+    older = {"type": "server_vad", "threshold": 0.3, "create_response": True}
     config = joined({"enable": True}, turn_detection=older)
     assert config.realtime is not None
-    assert config.realtime.turn_detection == {"type": "server_vad", "threshold": 0.3, "create_response": False}
+    assert config.realtime.turn_detection == {"type": "server_vad", "threshold": 0.3}
     config = joined({"turn_detection": {"mode": "semantic_vad"}}, turn_detection=older)
     assert config.realtime is not None and config.realtime.turn_detection == {"type": "semantic_vad"}
 
 
 def test_update() -> None:
-    body = {"properties": {"mllm": {"params": {"instructions": "Be kind.", "voice": "cedar", "temperature": 0.7}}}}
+    body = {"properties": {"mllm": {"params": {"instructions": "Be kind.", "voice": "cedar", "speed": 1.2}}}}
     assert parse_update(body, "v2") == {
         "instructions": "Be kind.",
         "llm.system_messages": [{"role": "system", "content": "Be kind."}],
         "voice": "cedar",
-        "realtime.params": {"temperature": 0.7},
+        "realtime.params": {"speed": 1.2},
     }
+    running = joined({"params": {"input_audio_transcription": {"model": "whisper-1"}, "speed": 1.0}})
+    changes = parse_update(body, "v2", running)
+    assert changes["realtime.params"] == {"input_audio_transcription": {"model": "whisper-1"}, "speed": 1.2}
+    assert check(running, changes) == changes
     with pytest.raises(InvalidAgentRequest, match=r"properties\.mllm\.url cannot be changed"):
         parse_update({"properties": {"mllm": {"url": URL}}}, "v2")
     with pytest.raises(InvalidAgentRequest, match=r"properties\.mllm\.params\.voice must be"):
         parse_update({"properties": {"mllm": {"params": {"voice": 5}}}}, "v2")
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"model": "other"}, "model cannot be changed while the agent runs"),
+        ({"transcribe_user": False}, "transcribe_user must be true"),
+        ({"affective_dialog": True}, "affective_dialog must be left out"),
+        ({"sample_rate": 24_000}, "sample_rate must be left out"),
+        ({"language": "de"}, "language must be left out"),
+    ],
+)
+def test_an_update_is_refused_what_a_join_is(params: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidAgentRequest) as caught:
+        parse_update({"mllm": {"params": params}}, "v2", joined({"api_key": "k"}))
+    assert str(caught.value).startswith(f"mllm.params.{words}")
+
+
+@pytest.mark.parametrize("name", ["tools", "input_audio_format", "temperature"])
+def test_an_update_asks_the_model_for_nothing_that_it_cannot_do(name: str) -> None:
+    running = joined({"api_key": "k"})
+    changes = parse_update({"mllm": {"params": {name: 0.7 if name == "temperature" else "g711"}}}, "v2", running)
+    with pytest.raises(InvalidArgument, match=rf"mllm\.params\.{name}: "):
+        check(running, changes)
+
+
+@pytest.mark.parametrize("params", [{"instructions": "Be kind."}, {"voice": "alloy"}, {"speed": 1.2}, {}])
+def test_an_update_of_an_agent_without_it_is_refused(params: dict[str, Any]) -> None:
+    with pytest.raises(
+        InvalidAgentRequest, match=r"^properties\.mllm\.params must be left out: this agent was started"
+    ):
+        parse_update({"properties": {"mllm": {"params": params}}}, "v2", parse_join(V2, "v2"))
+
+
+def test_pictures() -> None:
+    config = joined({"input_modalities": ["audio", "image"]})
+    assert config.llm.input_modalities == ["text", "image"]
+    assert joined({"input_modalities": ["audio", "text"]}).llm.input_modalities == ["text"]
+
+
+@pytest.mark.parametrize("name", ["tools", "mcp_servers"])
+def test_functions_of_a_model_that_is_not_asked_are_refused(name: str) -> None:
+    own = {
+        "tools": {
+            "type": "function",
+            "function": {"name": "f"},
+            "server": {"method": "GET", "url": "https://a.example/"},
+        },
+        "mcp_servers": {"name": "a", "endpoint": "https://a.example/"},
+    }
+    llm = {name: [own[name]]}
+    for features in ({"enable_tools": True}, {}):
+        with pytest.raises(InvalidAgentRequest, match=rf"llm\.{name} must be left out, with mllm: put them into mllm"):
+            joined({"api_key": "k"}, llm=llm, advanced_features=features)
+    assert joined({"api_key": "k"}, llm=llm, advanced_features={"enable_tools": False}).tools == []
+
+
+def test_which_of_two_tells_turns_must_be_said() -> None:
+    turns = {"server_vad_config": {"threshold": 0.4}, "agora_vad_config": {"threshold": 0.6}}
+    with pytest.raises(
+        InvalidAgentRequest, match=r"turn_detection\.mode must be there, to say which of agora_vad, serv"
+    ):
+        joined({"turn_detection": turns})
+    config = joined({"turn_detection": turns | {"mode": "server_vad"}})
+    assert config.realtime is not None and config.realtime.turn_detection == {"type": "server_vad", "threshold": 0.4}

@@ -96,3 +96,10 @@ def test_nothing_is_joined_unencrypted_in_silence(rtc: dict[str, Any], words: st
     with pytest.raises(InvalidAgentRequest) as caught:
         joined(rtc=rtc)
     assert str(caught.value).startswith(f"properties.rtc.{words}")
+
+
+def test_a_user_id_that_is_a_number_is_one_however_it_is_written() -> None:
+    config = joined(agent_rtc_uid="007", remote_rtc_uids=["0042", 42])
+    assert (config.uid, config.remote_uids) == ("7", ["42", "42"])
+    config = joined(agent_rtc_uid="007", remote_rtc_uids=["0042"], enable_string_uid=True)
+    assert (config.uid, config.remote_uids) == ("007", ["0042"])

@@ -64,6 +64,27 @@ def test_which_language_goes_first() -> None:
     assert joined(turn_detection={"language": "de-DE"}).language == "de-DE"
 
 
+def test_what_agentkit_puts_into_params_is_heard() -> None:
+    asked = {"vendor": "deepgram", "language": "en-US", "params": {"language": "de", "keyterm": "Lipwire"}}
+    config = joined(asr=asked, turn_detection={"language": "en-US"})
+    assert (config.language, config.asr_keywords) == ("de", ["Lipwire"])
+    words = {"keywords": ["one"], "params": {"keyterms": ["two"], "keywords": ["one", "three"]}}
+    assert joined(asr=words).asr_keywords == ["one", "two", "three"]
+    assert joined(asr={"params": {"keywords": [5], "keyterms": {"a": 1}}}).asr_keywords == []
+    own: dict[str, Any] = {
+        "vendor": "deepgram",
+        "language": "en-US",
+        "params": {"key": "k", "language": "de-DE", "keyterm": "x"},
+    }
+    config = joined(asr=own)
+    assert (config.language, config.asr_keywords) == ("de-DE", [])
+    assert config.asr == Vendor(name="deepgram", params=own["params"])
+    for language in ("multi", "auto"):  # nobody says which
+        assert joined(asr={"language": "de-DE", "params": {"language": language}}).language == "en-US"
+    for other in ("", "a code of theirs", 5, None, "de"):
+        assert joined(asr={"language": "de-DE", "params": {"language": other}}).language == "de-DE"
+
+
 def test_skip_patterns_and_headers() -> None:
     config = joined(tts={"skip_patterns": [4, 3, 3], "headers": {"X": "y"}}, asr={"headers": {"A": "b"}})
     assert (config.skip_patterns, config.tts_headers, config.stt_headers) == ([3, 4], {"X": "y"}, {"A": "b"})

@@ -39,7 +39,7 @@ def test_where_they_are_put_in() -> None:
     assert config.llm.params == {"user": "{{name}}"}  # which is the service's
     assert config.llm.template_variables == {"name": "Ann"}
     body = {"llm": {"system_messages": [{"role": "system", "content": "Be kind to {{name}}."}]}}
-    changes = parse_update(body, "v2", config.llm.template_variables)
+    changes = parse_update(body, "v2", config)
     assert changes["instructions"] == "Be kind to Ann."
     assert changes["llm.system_messages"] == [{"role": "system", "content": "Be kind to Ann."}]
 

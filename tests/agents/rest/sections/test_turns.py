@@ -10,7 +10,10 @@ from lipwire.agents.config import TurnDetection
 from lipwire.agents.errors import InvalidAgentRequest
 from lipwire.agents.options import Interruption
 from lipwire.agents.rest.wire import parse_join
-from support.agent_bodies import V2
+from lipwire.protocol.agent_bodies.v2.mllm import OwnVad
+from lipwire.protocol.agent_bodies.v2.session import Rtc
+from lipwire.protocol.agent_bodies.v2.turns import TurnConfig
+from support.agent_bodies import V2, changed
 
 
 def turns(turn: dict[str, Any], interruption: dict[str, Any] | None = None) -> tuple[TurnDetection, Interruption]:
@@ -118,6 +121,29 @@ def test_older_words() -> None:
 
 
 def test_what_only_a_realtime_model_does_is_refused() -> None:
-    for turn in ({"type": "server_vad"}, {"create_response": False}, {"eagerness": "high"}):
+    for turn in ({"type": "server_vad"}, {"eagerness": "high"}):
         with pytest.raises(InvalidAgentRequest, match="unless there is mllm"):
             turns(turn)
+
+
+@pytest.mark.parametrize("mllm", [None, {"api_key": "k"}, {"api_key": "k", "turn_detection": {"mode": "server_vad"}}])
+def test_what_no_model_leaves_undone_is_refused(mllm: dict[str, Any] | None) -> None:
+    for name in ("create_response", "interrupt_response"):
+        body = changed(changed(V2, f"properties.turn_detection.{name}", False), "properties.mllm", mllm)
+        with pytest.raises(InvalidAgentRequest, match=rf"turn_detection\.{name} must be true"):
+            parse_join(body, "v2")
+        parse_join(changed(body, f"properties.turn_detection.{name}", True), "v2")
+    body = changed(changed(V2, "properties.turn_detection", {"eagerness": "high"}), "properties.mllm", mllm)
+    with pytest.raises(InvalidAgentRequest, match=r"eagerness must be left out, unless there is mllm and type is"):
+        parse_join(body, "v2")
+
+
+def test_the_description_has_the_defaults_that_hold() -> None:
+    holds, config = TurnDetection(), TurnConfig()
+    assert config.speech_threshold == OwnVad().threshold == holds.threshold
+    by_vad = config.start_of_speech.vad_config
+    assert by_vad.prefix_padding_ms == OwnVad().prefix_padding_ms == holds.prefix_padding_ms
+    assert by_vad.interrupt_duration_ms == holds.interrupt_duration_ms
+    assert by_vad.speaking_interrupt_duration_ms == holds.speaking_interrupt_duration_ms
+    assert OwnVad().silence_duration_ms == holds.plain_ms
+    assert Rtc().encryption_mode is None  # it must be there with a key

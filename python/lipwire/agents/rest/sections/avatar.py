@@ -9,6 +9,7 @@ from ....protocol import agent_bodies as b
 from ...describe import Changes
 from ...options import AvatarProvider
 from ..reading import Given
+from .session import user_id
 
 NAMED = ("akool", "liveavatar", "heygen", "anam", "sensetime", "spatius")
 """Vendors whose own APIs the service calls."""
@@ -30,14 +31,14 @@ def instead(vendor: Any) -> str:
     return f'must be "generic", got {b.show(vendor)}'
 
 
-def provider(params: Given, raw: Mapping[str, Any]) -> Changes:
+def provider(params: Given, raw: Mapping[str, Any], *, string_uid: bool) -> Changes:
     """The params of a generic avatar that somebody else draws, and as they came."""
     return {
         "provider": AvatarProvider(
             api_base_url=params.get("api_base_url", ""),
             api_key=params.get("api_key", ""),
             avatar_id=params.get("avatar_id", ""),
-            agora_uid=str(params.get("agora_uid", "")),
+            agora_uid=user_id(params.get("agora_uid", ""), string_uid=string_uid),
             agora_token=params.get("agora_token", ""),
             params={name: value for name, value in raw.items() if name not in OWN and value is not None},
         )

@@ -67,14 +67,20 @@ _GREETING = {
 }
 
 
-def llm(given: Given) -> Changes:
-    """What its fields mean together; those that mean something each for itself are in LLM."""
+def llm(given: Given, *, realtime: bool) -> Changes:
+    """What its fields mean together; those that mean something each for itself are in LLM.
+
+    Args:
+        realtime: a realtime model is asked, and this service is not.
+    """
     section = given.below("llm")
     greeting = {name: section.get(path) for path, name in _GREETING.items() if path in section}
     changes: Changes = {
         "llm.max_history": section.get("max_history", MAX_HISTORY),
         "greeting": Greeting(**{"mode": GREETS, **greeting}),
     }
+    if section.get("vendor") == "custom" and "url" not in section and not realtime:
+        section.refuse("url", "is required with vendor 'custom': the server's own takes no turn_id and timestamp")
     if section.get("style", "openai") != "openai" and "url" not in section:
         section.refuse("url", f"is required with style {section.get('style')!r}: the server's own is OpenAI's")
     return changes

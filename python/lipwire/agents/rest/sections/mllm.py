@@ -32,6 +32,13 @@ def params(found: dict[str, Any]) -> Changes:
 MLLM: dict[str, Target] = {"mllm.params": Target(params, update=True)}
 
 
+def check_params(section: Given) -> None:
+    """Refuses what no session has, of a join or an update."""
+    for name in ALWAYS:
+        if section.get(f"params.{name}") is False:
+            section.refuse(f"params.{name}", "must be true: who speaks is always written down here")
+
+
 def mllm(given: Given) -> Changes:
     """The section, which is enabled."""
     section = given.below("mllm")
@@ -43,13 +50,16 @@ def mllm(given: Given) -> Changes:
     if vendor == "azure" and "url" not in section:
         section.must("url", "the wss:// URL of the Azure resource, with vendor azure")
     own = section.get("params", {})
-    for name in ALWAYS:
-        if section.get(f"params.{name}") is False:
-            section.refuse(f"params.{name}", "must be true: who speaks is always written down here")
+    check_params(section)
     for name, wanted in (("input_modalities", "audio"), ("output_modalities", "audio")):
         if wanted not in section.get(name, ["audio"]):
             section.must(name, f'a list with "{wanted}"')
+    for name in ("tools", "mcp_servers"):
+        if given.get(f"llm.{name}") and given.get("advanced_features.enable_tools") is not False:
+            given.refuse(f"llm.{name}", f"must be left out, with mllm: put them into mllm.{name}")
     changes: Changes = {"brain": "realtime"}
+    if "image" in section.get("input_modalities", []):
+        changes["llm.input_modalities"] = ["text", "image"]
     if section.get("params.voice"):
         changes["voice"] = section.get("params.voice")
     if section.get("params.instructions"):
@@ -78,7 +88,9 @@ def _turns(given: Given, changes: Changes) -> dict[str, Any]:
     turns = given.below("mllm.turn_detection")
     configs = {name: turns.below(f"{name}_config") for name in ("agora_vad", "server_vad", "semantic_vad")}
     named = [name for name, config in configs.items() if config.found]
-    mode = turns.get("mode", named[0] if len(named) == 1 else None)
+    if len(named) > 1 and "mode" not in turns:
+        turns.must("mode", f"there, to say which of {', '.join(named)} holds")
+    mode = turns.get("mode", named[0] if named else None)
     if mode is None:
         return _older(given)
     found = dict(configs[mode].found)
@@ -95,5 +107,4 @@ def _older(given: Given) -> dict[str, Any]:
     if kind == "agora_vad":
         return {}
     names = {"server_vad": ("threshold", "prefix_padding_ms", "silence_duration_ms"), "semantic_vad": ("eagerness",)}
-    taken = (*names[kind], "create_response", "interrupt_response")
-    return {"type": kind, **{name: older.get(name) for name in taken if name in older}}
+    return {"type": kind, **{name: older.get(name) for name in names[kind] if name in older}}

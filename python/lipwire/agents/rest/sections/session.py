@@ -15,8 +15,6 @@ FAREWELL_SECONDS = 30.0
 """Where leaving waits and nobody says how long."""
 
 SESSION: dict[str, Target] = {
-    "agent_rtc_uid": Target(lambda uid: {"uid": str(uid)}),
-    "remote_rtc_uids": Target(lambda uids: {"remote_uids": [] if "*" in uids else [str(uid) for uid in uids]}),
     "enable_string_uid": to("string_uid"),
     "labels": to("labels"),
     "parameters.enable_metrics": to("metrics"),
@@ -27,11 +25,21 @@ SESSION: dict[str, Target] = {
 def session(given: Given) -> Changes:
     """What these fields mean together; those that mean something each for itself are in SESSION."""
     _check_uids(given)
-    changes = _filler(given.below("filler_words")) | _silence(given.below("parameters.silence_config"))
+    string_uid, others = given.get("enable_string_uid", False), given.get("remote_rtc_uids", [])
+    changes: Changes = {
+        "uid": user_id(given.get("agent_rtc_uid", "0"), string_uid=string_uid),
+        "remote_uids": [] if "*" in others else [user_id(uid, string_uid=string_uid) for uid in others],
+    }
+    changes |= _filler(given.below("filler_words")) | _silence(given.below("parameters.silence_config"))
     if given.get("parameters.farewell_config.graceful_enabled"):
         seconds = given.get("parameters.farewell_config.graceful_timeout_seconds", FAREWELL_SECONDS)
         changes["farewell_seconds"] = float(seconds)
     return changes | _encryption(given.below("rtc"))
+
+
+def user_id(uid: str | int, *, string_uid: bool) -> str:
+    """A user id as it is compared: one that is a number has one way to be written, without zeros before it."""
+    return str(int(uid)) if not string_uid and re.fullmatch("[0-9]+", str(uid)) else str(uid)
 
 
 def _check_uids(given: Given) -> None:

@@ -7,9 +7,13 @@ voice is the one that `params` names, where it knows it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
+from ....protocol.agent_bodies import AnyLanguage, Words
 from ...describe import Changes
 from ...options import Vendor
 from ..reading import Given, Target, to
@@ -36,6 +40,10 @@ KEYS = frozenset(
     )
 )
 """What vendors call a key in `params`."""
+KEYWORDS = ("keyterm", "keyterms", "keywords")
+"""What vendors call words to be expected, in `params`."""
+VOICES = ("voice", "voice_id", "voice_name")
+"""What they call a voice there."""
 PRESETS = (
     *("deepgram_nova_2", "deepgram_nova_3"),
     *("openai_gpt_4o_mini", "openai_gpt_4_1_mini", "openai_gpt_5_nano", "openai_gpt_5_mini"),
@@ -65,15 +73,15 @@ def speech(given: Given) -> Changes:
     """Which services; the rest of the sections is in SPEECH."""
     changes: Changes = {}
     asr, tts = given.below("asr"), given.below("tts")
-    language = asr.get("language", given.get("turn_detection.language"))
+    language = _language(asr, asr.get("language", given.get("turn_detection.language")))
     if language not in (None, "", "auto", "multi"):
         changes["language"] = language
     keywords = asr.get("keywords", [])
-    if _brought(asr, OWN_EARS, ASR_VENDORS):
+    if _hears(asr):
         changes["asr"] = Vendor(name=asr.get("vendor"), params=_params(asr), keywords=keywords)
-    elif keywords:
-        changes["asr_keywords"] = keywords
-    if _brought(tts, frozenset(), TTS_VENDORS):
+    elif expected := list(dict.fromkeys([*keywords, *_expected(asr)])):
+        changes["asr_keywords"] = expected
+    if _speaks(tts):
         changes["tts"] = Vendor(name=tts.get("vendor"), params=_params(tts), url=tts.get("url", ""))
         changes["voice"] = ""  # it is among the vendor's params
     elif "url" in tts:
@@ -83,6 +91,50 @@ def speech(given: Given) -> Changes:
 
 def _params(given: Given) -> dict[str, Any]:
     return dict(given.get("params", {}))
+
+
+def _language(asr: Given, beside: str | None) -> str | None:
+    """The language among the vendor's params goes before that `beside` them: AgentKit puts there what it is asked for,
+    and "en-US" beside it whatever that is. What is no language tag (each vendor has codes of its own) is for the vendor
+    alone; and where both are the same language, the one with a region holds."""
+    found = _params(asr).get("language")
+    if not found or not _is(found, AnyLanguage):
+        return beside
+    return beside if beside and re.match(rf"{found}[-_]", beside, re.IGNORECASE) else str(found)
+
+
+def _expected(asr: Given) -> list[str]:
+    """The words to be expected that the vendor's params name, where they may be `asr.keywords`."""
+    found: list[str] = []
+    for name in KEYWORDS:
+        value = _params(asr).get(name)
+        words: Any = [value] if isinstance(value, str) else value
+        found += words if _is(words, Words) else []
+    return found
+
+
+def _is(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def unheard(given: Given) -> Iterator[str]:
+    """The members of a vendor's params, by their paths below `given`, that the server's own services do not know."""
+    asr, tts = given.below("asr"), given.below("tts")
+    for section, name, known in ((asr, "asr", ("language", *KEYWORDS)), (tts, "tts", VOICES)):
+        if not (_hears(section) if name == "asr" else _speaks(section)):
+            yield from (f"{name}.params.{member}" for member in _params(section) if member not in known)
+
+
+def _hears(asr: Given) -> bool:
+    return _brought(asr, OWN_EARS, ASR_VENDORS)
+
+
+def _speaks(tts: Given) -> bool:
+    return _brought(tts, frozenset(), TTS_VENDORS)
 
 
 def _brought(given: Given, own: frozenset[str], known: tuple[str, ...]) -> bool:

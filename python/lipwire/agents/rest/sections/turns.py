@@ -59,12 +59,17 @@ def _older(turn: Given, *, realtime: bool) -> Changes:
             changes["interruption"] = Interruption(mode="keywords", keywords=keywords)
         case "adaptive":
             changes["turn_detection.speaking_interrupt_duration_ms"] = ADAPTIVE_MS
-    if not realtime:
-        if turn.get("type", "agora_vad") != "agora_vad":
-            turn.refuse("type", 'must be "agora_vad", unless there is mllm: only a realtime model tells turns itself')
-        for name in ("create_response", "interrupt_response", "eagerness"):
-            if turn.get(name, True) not in (True, "auto"):
-                turn.refuse(name, "must be left out, unless there is mllm: only a realtime model tells turns itself")
+    kind = turn.get("type", "agora_vad")
+    if not realtime and kind != "agora_vad":
+        turn.refuse("type", 'must be "agora_vad", unless there is mllm: only a realtime model tells turns itself')
+    if turn.get("eagerness", "auto") != "auto" and not (realtime and kind == "semantic_vad"):
+        turn.refuse("eagerness", 'must be left out, unless there is mllm and type is "semantic_vad"')
+    if turn.get("create_response") is False:
+        turn.refuse("create_response", "must be true: an agent answers what it hears")
+    if turn.get("interrupt_response") is False:
+        turn.refuse(
+            "interrupt_response", "must be true; interruption.enable false is what leaves an agent's speech alone"
+        )
     return changes
 
 

@@ -36,17 +36,17 @@ class MllmParams(Open, kw_only=True):
 class OwnVad(Struct, kw_only=True):
     """Turns as the agent itself tells them."""
 
-    interrupt_duration_ms: InterruptMs = 160
-    prefix_padding_ms: PaddingMs = 800
-    silence_duration_ms: EndMs = 640
-    threshold: Unit = 0.5
+    interrupt_duration_ms: InterruptMs = None
+    prefix_padding_ms: PaddingMs = 300
+    silence_duration_ms: EndMs = 500
+    threshold: Unit = 0.3
 
 
 class ServerVad(Struct, kw_only=True):
     """Turns as the model's service tells them by the sound."""
 
-    prefix_padding_ms: PaddingMs = 800
-    silence_duration_ms: Annotated[int, Meta(ge=0, le=10_000, description="an integer 0..10000")] = 640
+    prefix_padding_ms: PaddingMs = 300
+    silence_duration_ms: Annotated[int, Meta(ge=0, le=10_000, description="an integer 0..10000")] = 500
     threshold: Unit = 0.5
     idle_timeout_ms: Annotated[int, Meta(ge=5000, le=30_000, description="an integer 5000..30000")] = 30_000
     start_of_speech_sensitivity: Sensitivity = ""

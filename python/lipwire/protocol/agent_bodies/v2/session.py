@@ -107,7 +107,9 @@ class Rtc(Struct, kw_only=True):
     """Media encryption of an Agora channel."""
 
     encryption_key: Token = ""
-    encryption_mode: Annotated[int, Meta(ge=1, le=8, description="an integer 1..8")] = 7
+    encryption_mode: Annotated[
+        Annotated[int, Meta(ge=1, le=8)] | None, Meta(description="an integer 1..8, with encryption_key")
+    ] = None
     encryption_salt: Annotated[str, Meta(max_length=64, description="base64 of 32 bytes")] = ""
 
 

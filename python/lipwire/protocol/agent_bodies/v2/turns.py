@@ -17,16 +17,16 @@ WaitMs = Annotated[int, Meta(ge=-1, le=10_000, description="an integer 500..1000
 class StartByVad(Struct, kw_only=True):
     """Voice that begins a turn."""
 
-    interrupt_duration_ms: InterruptMs = 160
-    speaking_interrupt_duration_ms: InterruptMs = 160
-    prefix_padding_ms: PaddingMs = 800
+    interrupt_duration_ms: InterruptMs = None
+    speaking_interrupt_duration_ms: InterruptMs = None
+    prefix_padding_ms: PaddingMs = 300
 
 
 class StartByKeywords(Struct, kw_only=True):
     """Deprecated: `interruption.keywords_config`."""
 
-    interrupt_duration_ms: InterruptMs = 160
-    prefix_padding_ms: PaddingMs = 800
+    interrupt_duration_ms: InterruptMs = None
+    prefix_padding_ms: PaddingMs = 300
     triggered_keywords: Words = field(default_factory=list)
 
 
@@ -63,7 +63,7 @@ class EndBySense(Struct, kw_only=True):
 
 
 class EndOfSpeech(Struct, kw_only=True):
-    """What ends a turn."""
+    """What ends a turn. Where nothing is said of it, it is judged whether what was said is whole."""
 
     mode: Annotated[Literal["vad", "semantic", "manual"], Meta(description='"vad", "semantic" or "manual"')] = "vad"
     vad_config: EndByVad = field(default_factory=EndByVad)
@@ -73,7 +73,7 @@ class EndOfSpeech(Struct, kw_only=True):
 class TurnConfig(Struct, kw_only=True):
     """When a user's turn begins and ends, in the service's present words."""
 
-    speech_threshold: Unit = 0.5
+    speech_threshold: Unit = 0.3
     start_of_speech: StartOfSpeech = field(default_factory=StartOfSpeech)
     end_of_speech: EndOfSpeech = field(default_factory=EndOfSpeech)
 
@@ -98,7 +98,7 @@ class TurnsV2(Vad, kw_only=True):
         Literal["interrupt", "append", "ignore", "keyword", "keywords", "adaptive"],
         Meta(description='"interrupt", "append", "ignore", "keyword" or "adaptive"'),
     ] = "interrupt"
-    interrupt_duration_ms: InterruptMs = 160
+    interrupt_duration_ms: InterruptMs = None
     interrupt_keywords: Words = field(default_factory=list)
     create_response: Flag = True
     interrupt_response: Flag = True
