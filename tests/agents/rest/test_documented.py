@@ -132,6 +132,7 @@ MCP = {"name": "a", "endpoint": "https://a.example.org/mcp"}
 MLLM = {"mllm": {"api_key": "k", "params": {"model": "m"}}}
 BESIDE: dict[str, dict[str, Any]] = {
     "asr": {"asr": {"vendor": "deepgram", "params": {"key": "k"}}},
+    "tts.credential_mode": {"tts": {"vendor": "rime", "credential_mode": "managed"}},
     "tts": {"tts": {"vendor": "generic_http", "url": "https://a.example.org", "params": {"key": "k"}}},
     "filler_words": {"filler_words": {"content": {"static_config": {"phrases": ["p"]}}}},
     "parameters.silence_config": {"parameters": {"silence_config": {"timeout_ms": 1000, "content": "c"}}},
@@ -173,6 +174,7 @@ ALWAYS = {
     "filler_words.trigger.mode": "fixed_time",
     "filler_words.content.mode": "generated",
     "llm.greeting_configs.uninterruptible_asr_policy": "merge_reply",
+    "tts.credential_mode": "managed",
     "mllm.vendor": "openai",
     "mllm.output_modalities": ["audio"],
     "mllm.params.transcribe_agent": True,

@@ -98,7 +98,8 @@ TABLE: tuple[Row, ...] = (
     Row(
         "asr.vendor",
         "done",
-        "a vendor whose key is in `params` is called ([which](brains.md)); without a key the server's own ears hear",
+        "a vendor whose key is in `params` is called ([which](brains.md)); without a key the server's own ears hear "
+        "for deepgram, openai, minimax and microsoft, and other vendors are refused",
     ),
     Row("asr.language", "done", '"auto", "multi" and "" are the server\'s default, en-US'),
     Row("asr.keywords", "done", "the server's own ears are told, too; pocketsphinx cannot be"),
@@ -111,7 +112,7 @@ TABLE: tuple[Row, ...] = (
     ),
     Row("tts.{url,headers}", "done", "of generic_http; `headers` also for the server's own `tts_url`"),
     Row("tts.skip_patterns", "done"),
-    Row("tts.credential_mode", "harmless", "whether there is a key says the same"),
+    Row("tts.credential_mode", "done", '"managed": without a key the server\'s own voice speaks, whatever the vendor'),
     # -- llm
     Row("llm.{url,api_key,headers}", "done", "without `url` the server's own LLM; a 400 where it has none"),
     Row(

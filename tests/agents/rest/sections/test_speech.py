@@ -36,7 +36,7 @@ def test_without_a_key_the_servers_own_services_do_it() -> None:
     for tts, voice in (
         ({"vendor": "openai", "params": {"voice": "coral"}}, "coral"),
         ({"vendor": "minimax", "params": {"voice_setting": {"voice_id": "English_captivating_female1"}}}, ""),
-        ({"vendor": "cartesia", "params": {"voice": {"mode": "id", "id": "abc"}}}, "abc"),
+        ({"vendor": "minimax", "params": {"voice": {"mode": "id", "id": "abc"}}}, "abc"),
         ({"vendor": "microsoft", "params": {"key": "", "voice_name": "en-US-JaneNeural"}}, "en-US-JaneNeural"),
         ({"params": {"key": "k", "voice_id": "x"}}, "x"),
         ({"vendor": "rime", "credential_mode": "managed", "params": {"base_url": "u", "modelId": "m"}}, ""),
@@ -47,6 +47,25 @@ def test_without_a_key_the_servers_own_services_do_it() -> None:
     for asr in ({"vendor": "ares"}, {"vendor": "deepgram", "params": {"language": "en"}}, {}, None):
         assert joined(asr=asr).asr is None
     assert joined(asr={"vendor": "ares", "params": {"key": "of nobody"}}).asr is None
+
+
+@pytest.mark.parametrize(
+    ("section", "found", "instead"),
+    [
+        ("tts", {"vendor": "elevenlabs", "params": {"apikey": "k", "voice_id": "v"}}, "voice speaks"),
+        ("tts", {"vendor": "elevenlabs", "params": {"key": "", "voice_id": "v"}}, "voice speaks"),
+        ("tts", {"vendor": "rime"}, "voice speaks"),
+        ("asr", {"vendor": "amazon", "params": {"region": "eu-central-1"}}, "ears hear"),
+    ],
+)
+def test_a_key_that_is_forgotten_is_no_other_voice(section: str, found: dict[str, Any], instead: str) -> None:
+    with pytest.raises(InvalidAgentRequest) as caught:
+        joined(**{section: found})
+    told = str(caught.value)
+    assert told.startswith(
+        f"properties.{section}.params has no key of {found['vendor']}'s (key or api_key, say); without"
+    )
+    assert told.endswith(instead)
 
 
 def test_a_vendor_that_no_document_knows_is_for_the_list_of_those_that_are_called() -> None:

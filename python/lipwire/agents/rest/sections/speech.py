@@ -22,6 +22,8 @@ from .shared import headers, voice
 OWN_EARS = frozenset({"ares", "fengming"})
 """Vendors of asr that are the service itself."""
 NEED_NO_KEY = frozenset({"generic_http"})
+STOOD_IN_FOR = frozenset({"deepgram", "openai", "minimax", "microsoft"})
+"""Vendors that a client may name without a key: those of the presets, and v2's default."""
 TTS_VENDORS = (
     *("minimax", "microsoft", "elevenlabs", "openai", "cartesia", "google", "amazon", "deepgram", "gradium", "humeai"),
     *("rime", "fishaudio", "mistral", "typecast", "sarvam", "murf", "xai", "smallestai", "generic_http"),
@@ -76,6 +78,8 @@ def speech(given: Given) -> Changes:
     language = _language(asr, asr.get("language", given.get("turn_detection.language")))
     if language not in (None, "", "auto", "multi"):
         changes["language"] = language
+    for section, name in ((asr, "ears hear"), (tts, "voice speaks")):
+        _check_key(section, f"the server's own {name}")
     keywords = asr.get("keywords", [])
     if _hears(asr):
         changes["asr"] = Vendor(name=asr.get("vendor"), params=_params(asr), keywords=keywords)
@@ -127,6 +131,16 @@ def unheard(given: Given) -> Iterator[str]:
     for section, name, known in ((asr, "asr", ("language", *KEYWORDS)), (tts, "tts", VOICES)):
         if not (_hears(section) if name == "asr" else _speaks(section)):
             yield from (f"{name}.params.{member}" for member in _params(section) if member not in known)
+
+
+def _check_key(section: Given, instead: str) -> None:
+    """Refuses a vendor without a key, unless that is how the service's own account there is asked for: a key that is
+    forgotten, or misspelt, would be another voice without a word."""
+    vendor = section.get("vendor")
+    asked = vendor is None or vendor in OWN_EARS | STOOD_IN_FOR or section.get("credential_mode") == "managed"
+    if not asked and not _brought(section, OWN_EARS, (*ASR_VENDORS, *TTS_VENDORS)):
+        why = f"has no key of {vendor}'s (key or api_key, say)"
+        section.refuse("params", f"{why}; without vendor {instead}")
 
 
 def _hears(asr: Given) -> bool:
