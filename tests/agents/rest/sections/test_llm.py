@@ -9,7 +9,7 @@ import pytest
 from lipwire.agents.config import AgentConfig
 from lipwire.agents.errors import InvalidAgentRequest
 from lipwire.agents.options import Greeting
-from lipwire.agents.rest.wire import parse_join
+from lipwire.agents.rest.wire import parse_join, parse_update
 from support.agent_bodies import V2
 
 URL = "https://llm.example.org/v1/messages"
@@ -91,3 +91,9 @@ def test_custom_needs_a_url() -> None:
     assert joined({"vendor": "custom", "url": URL}).llm.custom is True
     with pytest.raises(InvalidAgentRequest, match=r"llm\.url is required with vendor 'custom'"):
         joined({"vendor": "custom"})
+
+
+@pytest.mark.parametrize("nothing", ["", None])
+def test_params_that_name_no_model_take_none_away(nothing: str | None) -> None:
+    assert joined({"model": "m", "params": {"model": nothing}}).llm.model == "m"
+    assert parse_update({"llm": {"params": {"model": nothing, "top_p": 1}}}, "v2") == {"llm.params": {"top_p": 1}}

@@ -147,3 +147,9 @@ def test_the_description_has_the_defaults_that_hold() -> None:
     assert by_vad.speaking_interrupt_duration_ms == holds.speaking_interrupt_duration_ms
     assert OwnVad().silence_duration_ms == holds.plain_ms
     assert Rtc().encryption_mode is None  # it must be there with a key
+
+
+def test_sound_before_a_turn_that_is_begun_by_hand() -> None:
+    start = {"mode": "manual", "vad_config": {"prefix_padding_ms": 100}}
+    turn, _ = turns({"config": {"start_of_speech": start}})
+    assert (turn.start_of_speech, turn.prefix_padding_ms) == ("manual", 100)

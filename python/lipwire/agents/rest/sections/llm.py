@@ -23,7 +23,7 @@ def params(found: dict[str, Any]) -> Changes:
     model = found.get("model")
     if model is not None and not isinstance(model, str):
         raise ValueError
-    return {"llm.params": rest} | ({"llm.model": model or None} if "model" in found else {})
+    return {"llm.params": rest} | ({"llm.model": model} if model else {})
 
 
 def messages(found: list[dict[str, Any]]) -> Changes:

@@ -88,6 +88,7 @@ def _present(config: Given) -> Changes:
     match config.get("start_of_speech.mode", "vad"):
         case "manual":
             changes["turn_detection.start_of_speech"] = "manual"
+            take("start_of_speech.vad_config.prefix_padding_ms", "prefix_padding_ms")
         case "keywords":
             keywords = config.get("start_of_speech.keywords_config.triggered_keywords", [])
             changes["interruption"] = Interruption(mode="keywords", keywords=keywords)
