@@ -1109,3 +1109,23 @@ async def test_an_answer_that_is_to_stay_stays_when_another_one_is_due() -> None
             ("One of two.", "done"),
             ("Two of two.", "done"),
         ]
+        assert s.asked(1) == [("user", "one"), ("assistant", "One of two."), ("user", "two")]
+
+
+async def test_a_question_waits_for_the_answer_that_is_to_stay() -> None:
+    """Also where that has not begun, or calls functions: each is asked of the model once."""
+    asked = [Answer(tool_calls=[ToolCall("look")]), "One.", "Two."]
+    async with scene(asked, tools=[Tool(name="look", run=lambda: "seen")], llm={"metadata_enabled": True}) as s:
+        s.brain.tell("one", interruptable=False, metadata={"n": "1"})
+        s.brain.tell("two", metadata={"n": "2"})
+        await s.record.wait(ReplyFinished, 2)
+        assert [done.text for done in s.record.of(ReplyFinished)] == ["One.", "Two."]
+        assert [request["metadata"]["n"] for request in s.chat.requests] == ["1", "1", "2"]
+        assert [role for role, _ in s.asked(1)] == ["user", "assistant", "tool"]
+        assert s.asked()[0] == ("user", "one") and s.asked()[-2:] == [("assistant", "One."), ("user", "two")]
+    async with scene([Answer(status=400), "Two."]) as s:  # the first one fails
+        s.brain.tell("one", interruptable=False)
+        s.brain.tell("two")
+        await s.record.wait(ReplyFinished, 2)
+        assert [done.reason for done in s.record.of(ReplyFinished)] == ["failed", "done"]
+        assert s.asked() == [("user", "one\ntwo")]
