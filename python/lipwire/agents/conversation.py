@@ -313,12 +313,10 @@ class Conversation:
         self._review()
         return cut
 
-    def tell(
-        self, text: str, role: Literal["user", "system"] = "user", *, user: str = "", interruptable: bool = True
-    ) -> Reply:
+    def tell(self, text: str, role: Literal["user", "system"] = "user", *, user: str = "") -> Reply:
         """Takes a message in text, which is answered (`Agent.tell`). Raises InvalidArgument, BadState."""
         self._check_told(text)
-        turn, reply = self._ask("text", user, interruptable)
+        turn, reply = self._ask("text", user)
         self._greeter.answered()
         turn.user_text = text
         self.history.add(role, text, turn.turn_id, self.transcripts.wall_ms)
@@ -416,12 +414,12 @@ class Conversation:
         self._do(Respond(reply, instructions))
         return reply
 
-    def _ask(self, reason: StartReason, user: str = "", interruptable: bool = True) -> tuple[Turn, Reply]:
+    def _ask(self, reason: StartReason, user: str = "") -> tuple[Turn, Reply]:
         """A turn that nobody speaks, and the reply that is due to it."""
         self._cut(force=False, cause="think", transport="rtm" if user else "http")
         turn = self.turns.begin(reason, self._now_ms, user)
         turn.user_ended_ns = self._ns
-        return turn, self._expect_reply(reason, interruptable)
+        return turn, self._expect_reply(reason)
 
     def tool_result(self, call_id: str, output: str) -> None:
         """Takes what a function of the client's returned (`Agent.tool_result`), whatever the agent does meanwhile: it
@@ -1141,8 +1139,8 @@ class Conversation:
         turn = self.turns.open if answer is self._due else answer.turn
         return turn is not None and (turn.start_reason != "speech" or bool(turn.user_text))
 
-    def _expect_reply(self, reason: StartReason, interruptable: bool = True) -> Reply:
-        return self._expect(Reply(reason, interruptable=interruptable))
+    def _expect_reply(self, reason: StartReason) -> Reply:
+        return self._expect(Reply(reason))
 
     def _expect(self, reply: Reply) -> Reply:
         if reply.reason != "silence":
