@@ -486,13 +486,30 @@ def test_a_picture_that_a_user_sends_is_shown_and_receipted() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"llm": {"input_modalities": ["text", "image"]}, "brain": "guide"}], ids=["text", "guide"]
+    ("fields", "why"),
+    [
+        ({}, "pictures: llm.input_modalities has no image."),
+        ({"llm": {"input_modalities": ["text", "image"]}, "brain": "guide"}, "pictures: the brain guide takes none."),
+        ({"brain": "guide"}, "the brain guide takes none."),
+    ],
 )
-def test_an_agent_without_eyes_says_so(fields: dict[str, Any]) -> None:
+def test_an_agent_without_eyes_says_so(fields: dict[str, Any], why: str) -> None:
     d = Desk(**fields)
     send(d, "image.upload", uuid="u", image_base64="QUJD")
     [error] = d.messages()
-    assert not d.of(c.TakePicture) and json.loads(error.message)["error"]["code"] == "NO_PICTURES"
+    told = json.loads(error.message)["error"]
+    assert not d.of(c.TakePicture) and told["code"] == "NO_PICTURES" and told["message"].endswith(why)
+
+
+def test_a_picture_that_is_sent_wrongly_is_refused_by_its_name() -> None:
+    d = Desk(llm={"input_modalities": ["text", "image"]})
+    send(d, "image.upload", uuid="u")
+    send(d, "image.upload", image_url="https://example.org/a.png")
+    named, nameless = d.messages()
+    assert (named.module, nameless.module) == ("context", "unknown") and "uuid" in nameless.message
+    told = json.loads(named.message)
+    assert (told["uuid"], told["error"]["code"]) == ("u", "VALIDATION_ERROR")
+    assert "it needs an image_url or an image_base64" in told["error"]["message"]
 
 
 @pytest.mark.parametrize("on", [True, False])

@@ -615,7 +615,10 @@ class Conversation:
         try:
             return self._told(user, m.read(said))
         except LipwireError as exc:
-            self.message_refused(exc)
+            if (uuid := m.picture_in(said)) is None:
+                self.message_refused(exc)
+            else:
+                self.picture_refused(uuid, exc.code, str(exc))
         return None
 
     def _told(self, user: str, message: m.ClientMessage | None) -> Reply | None:
@@ -653,12 +656,15 @@ class Conversation:
         return None
 
     def _uploaded(self, user: str, upload: m.Upload) -> None:
-        if "image" in self.config.llm.input_modalities and self.config.brain in ("cascade", "realtime"):
+        why = None
+        if self.config.brain not in ("cascade", "realtime"):
+            why = f"the brain {self.config.brain} takes none"
+        elif "image" not in self.config.llm.input_modalities:
+            why = "llm.input_modalities has no image"
+        if why is None:
             self._do(TakePicture(user, upload))
         else:
-            self.picture_refused(
-                upload.uuid, "NO_PICTURES", "This agent sees no pictures: llm.input_modalities has no image."
-            )
+            self.picture_refused(upload.uuid, "NO_PICTURES", f"This agent sees no pictures: {why}.")
 
     def picture_taken(self, upload: m.Upload, width: int, height: int, size: int) -> None:
         """A picture of a user's is shown to the brain: its sides, and the bytes that it came in."""
