@@ -1089,14 +1089,15 @@ async def test_brackets_have_times_where_words_have() -> None:
 @pytest.mark.parametrize("heard", ["And now?", ""])
 async def test_what_it_is_told_while_a_user_speaks_is_answered_with_that(speech: bytes, heard: str) -> None:
     """Also where it was no speech after all."""
-    async with scene(texts=heard) as s:
+    async with scene(texts=heard, llm={"metadata_enabled": True}) as s:
         await s.hear(SILENCE * 20 + speech[:16_000])
         await s.record.wait(SpeechStarted)
-        s.brain.tell("It rains.", respond=False)
+        s.brain.tell("It rains.", respond=False, metadata={"screen": "3"})
         assert not s.chat.requests
         await s.hear(speech[16_000:], 700)
         await s.record.wait(ReplyFinished)
         assert s.asked() == [("user", f"It rains.\n{heard}".strip())] and len(s.chat.requests) == 1
+        assert s.chat.requests[0]["metadata"] == {"screen": "3"}
 
 
 async def test_an_answer_that_is_to_stay_stays_when_another_one_is_due() -> None:

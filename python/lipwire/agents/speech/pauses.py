@@ -98,7 +98,9 @@ def _asks(marks: str) -> bool:
 def _is_wish(clause: str, entry: str, language: str) -> bool:
     """Whether a clause is this entry, behind nothing but words that may stand before it."""
     before = _without(clause, plain(entry))
-    if before and not entry.startswith("=") and _cut(before, _HESITATIONS) is not None:
+    if before is None:
+        return False
+    if not entry.startswith("=") and _cut(before, _HESITATIONS) is not None:
         return True
     listed = _HESITATIONS.union(plain(_BEFORE[language]).split())
     while before:
