@@ -287,7 +287,8 @@ def test_greeting_and_leaving_when_alone() -> None:
     d("joined", "9")
     d("left", "9")
     d("joined", "9")
-    assert [(say.text, say.reply.reason) for say in d.of(c.Say)] == [("Welcome!", "greeting")]
+    said = [(say.text, say.reply.reason, say.reply.state) for say in d.of(c.Say)]
+    assert said == [("Welcome!", "greeting", "refused"), ("Welcome!", "greeting", "asked")]
     d.run(10.0)
     d("left", "7")
     d("out_of_channel", "gone")
@@ -1025,6 +1026,42 @@ def test_a_greeting_that_nobody_stayed_for_begins_anew() -> None:
     d("left", "7")
     d("joined", "8")
     assert d.live("said-1").outcome == "interrupted" and greetings(d) == 2
+    assert ends(d)[0] == ("interrupted", None, "http") and not d.conversation.interruptions, "nobody spoke"
+
+
+@pytest.mark.parametrize("mode", ["single_first", "single_every"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_who_has_not_heard_the_greeting_has_not_had_it(mode: Any, begun: bool) -> None:
+    d = Desk(
+        llm={"greeting_message": "Welcome!"},
+        greeting=Greeting(mode=mode, interruptable=False),
+        filler=Filler(wait_ms=500, phrases=["Let me see."]),
+    )
+    d("joined", "7")
+    if begun:
+        d.reply("said-1", "Welcome!")
+        d.run(0.2)
+    d("left", "7")
+    assert d.of(c.Say)[0].reply.state == ("over" if begun else "refused")
+    d("joined", "8")
+    assert greetings(d) == 2
+    finish(d, "said-2")
+    d.user_says("What is it?")
+    d.run(1.0)
+    assert len(d.of(c.Fill)) == 1, "nothing is waited for but the answer"
+    d("left", "8")
+    d("joined", "7")
+    assert greetings(d) == (3 if mode == "single_every" else 2)
+
+
+def test_nobody_is_greeted_while_the_channel_is_lost() -> None:
+    d = Desk(llm={"greeting_message": "Welcome!"}, greeting=Greeting(delay_ms=1000))
+    d("joined", "7")
+    d("out_of_channel", "network")
+    d.run(2.0)
+    assert not greetings(d)
+    d("joined", "7")
+    assert greetings(d) == 1
 
 
 def test_a_greeting_may_wait_and_may_be_one_that_nobody_interrupts() -> None:
@@ -1242,6 +1279,42 @@ def test_an_answer_that_fails_after_all_ends_what_filled_in_for_it() -> None:
     d.user_says("Hello?", "i2")
     d.run(1.5)
     assert len(d.of(c.Fill)) == 2 and len(d.events(b.Failed)) == 1 and d.conversation.state == "thinking"
+
+
+def test_an_answer_that_fails_while_what_fills_in_for_it_is_said() -> None:
+    for fails in (True, False):
+        d = waiting(llm={"failure_message": ""})
+        d.brain(b.ReplyStarted("r1", 0))
+        d.run(1.3)
+        d.brain(b.ReplyText("fill-1", "Let me see.", 0, 500), b.ReplyAudio("fill-1", bytes(16_000), 16_000))
+        d.play("fill-1")
+        d.run(0.3)
+        if fails:
+            d.brain(b.Failed("LLM_ERROR", "away", "r1"))
+        d.brain(b.ReplyFinished("r1", "", "failed" if fails else "done"))
+        d.run(0.2)
+        d.brain(b.ReplyFinished("fill-1", "Let me see."))
+        d.play(None)
+        d("over", d.live("fill-1"))
+        told = [m for m in d.messages() if isinstance(m, t.AssistantTranscription)]
+        assert (told[-1].text, told[-1].turn_status) == ("Let me see.", t.ENDED)
+
+
+def test_a_cough_into_what_fills_in_has_nothing_said_twice() -> None:
+    d = waiting()
+    d.brain(b.ReplyStarted("r1", 0))
+    d.run(1.3)
+    d.brain(b.ReplyText("fill-1", "Let me see.", 0, 500), b.ReplyAudio("fill-1", bytes(16_000), 16_000))
+    d.play("fill-1")
+    d.run(0.2)
+    d.brain(b.SpeechStarted(0, "i2"), b.SpeechStopped(0, "i2"), b.UserText("i2", "", True))
+    assert not d.held
+    d.run(0.3)
+    d.brain(b.ReplyFinished("fill-1", "Let me see."))
+    d.play(None)
+    d("over", d.live("fill-1"))
+    d.run(3.0)
+    assert [one.text for one in d.of(c.Fill)] == ["Let me see."]
 
 
 # ------------------------------------------------------------------------------------------------------------- think

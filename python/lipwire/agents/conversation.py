@@ -269,7 +269,7 @@ class Conversation:
         """The greeting, where its time has come; what is said while an answer is waited for; what breaks a silence."""
         free = self.state in ("listening", "idle") and self._is_answered()
         free = free and not (self.paused or self.winding_up or self.leaving)
-        if free and self._greeter.waits:
+        if free and self._greeter.waits and self.accompanied:
             self._greet()
         self._fill()
         silence = self.config.silence
@@ -560,14 +560,17 @@ class Conversation:
     def _greet(self) -> None:
         how, text = self.config.greeting, self.config.llm.greeting_message or ""
         if self._greeter.look(self.clock) and (text or how.audio_url):
-            self._cut_off([reply for reply in self._live.values() if reply.reason == "greeting"])
+            self._cut_off([reply for reply in self._live.values() if reply.reason == "greeting"], None)
             self._say(text, "greeting", how.interruptable, recorded=bool(how.audio_url))
 
     def left(self, user: str) -> None:
         """Somebody is gone."""
         self.users.discard(user)
         if not self.accompanied:
-            self._greeter.alone(self.config.greeting)
+            unheard = [one for one in self._live.values() if one.reason == "greeting" and one.state == "begun"]
+            self._cut_off(unheard, None)
+            unsaid = self._refuse([one for one in self._asked if one.reason == "greeting"])
+            self._greeter.alone(self.config.greeting, missed=unsaid or bool(unheard))
         if self._spoken is not None and self._spoken.until is not None and self._spoken.user == user:
             self._cut_speech("left")
         self._review()
@@ -1126,11 +1129,11 @@ class Conversation:
         filler = self.config.filler
         speaks = self._spoken is not None or self._doubt is not None
         busy = speaks or self._asked or any(reply.state == "heard" for reply in self._live.values())
-        if answer is None or filler is None or busy or not self._is_understood(answer):
+        if answer is None or answer.filled or filler is None or busy or not self._is_understood(answer):
             return
         if text := self._fillers.look(filler, self.clock):
             self._filler = reply = Reply("filler", interruptable=answer.interruptable, own_words=True)
-            reply.fills = answer
+            reply.fills, answer.filled = answer, True
             self._asked.append(reply)
             self._do(Fill(reply, text))
 
@@ -1274,8 +1277,8 @@ class Conversation:
         self._end_doubt()
         return refused or bool(cut)
 
-    def _cut_off(self, cut: list[Reply], cause: Cause = "speech", transport: Transport = "http") -> None:
-        """Stops these, of those that have begun."""
+    def _cut_off(self, cut: list[Reply], cause: Cause | None = "speech", transport: Transport = "http") -> None:
+        """Stops these, of those that have begun. `cause`: None = nobody interrupts them."""
         if cut:
             self._do(Drop(cut))
         for reply in cut:
@@ -1286,7 +1289,7 @@ class Conversation:
             if reply.state == "heard":
                 for feeling in self._acting.cut(self.clock):
                     self._do(Show(feeling))
-                self.interruptions += 1
+                self.interruptions += cause is not None
                 self.transcripts.interrupted(reply.turn_id, self._now_ms)
             if reply.turn is not None:
                 reply.turn.caused_by, reply.turn.transport = cause, transport
@@ -1305,7 +1308,8 @@ class Conversation:
         reply.state, reply.outcome = "over", outcome
         if text or reply.lead is not None:
             status: t.TurnStatus = t.INTERRUPTED if outcome == "interrupted" else t.ENDED
-            if reply.fills is not None and outcome != "interrupted":  # the turn goes on
+            waits = reply.fills is not None and reply.fills.state in ("asked", "begun", "heard")
+            if waits and outcome != "interrupted":  # the turn goes on
                 status = t.RUNNING
             self._transcribe(reply, status, played_ms, text)
         if text:

@@ -93,6 +93,10 @@ class Reply:
         self.interruptable = interruptable
         self.expected_until = expected_until
         self.own_words = own_words
+        self.user = ""
+        """Who asked for it in the channel; "" = nobody."""
+        self.filled = False
+        """Whether something has been said while this was waited for."""
         self.fills: Reply | None = None
         """The answer that is waited for while this is said."""
         self.lead: Lead | None = None
