@@ -299,7 +299,7 @@ class Acting:
                 reply.syllables.catch_up()
             elif reply.syllables.until_ms < min(ends, max(ms, begins) + AHEAD_MS):
                 return []
-            stressed = reply.syllables.stressed(begins, ends)
+            stressed = reply.syllables.stressed(begins, ends, ms + BEAT_MS - LATE_MS)
             self._beat_ms = stressed.ms - BEAT_MS if stressed is not None else float("-inf")
         if ms < self._beat_ms:
             return []

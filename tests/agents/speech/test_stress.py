@@ -67,6 +67,15 @@ def test_a_sentence_counts_for_itself() -> None:
     assert second is not None and second.ms == pytest.approx(middle(5), abs=15)
 
 
+def test_what_it_is_too_late_for_does_not_count() -> None:
+    found = heard(speech((15.0, 200.0), PLAIN, PLAIN, (6.0, 200.0), PLAIN, PLAIN))
+    first, later = found.stressed(0, 1500), found.stressed(0, 1500, middle(0) + 20)
+    assert first is not None and first.ms == pytest.approx(middle(0), abs=15)
+    assert later is not None and later.ms == pytest.approx(middle(3), abs=15)
+    assert found.stressed(0, 1500, middle(3) + 20) is None
+    assert found.stressed(0, 1500, 2000) is None
+
+
 @pytest.mark.parametrize("chunk", [2, 778, 960, 48_000])
 def test_however_it_comes_it_is_the_same(chunk: int) -> None:
     chance = np.random.default_rng(1)

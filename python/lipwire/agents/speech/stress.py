@@ -1,4 +1,4 @@
-"""Which syllables of a speech are stressed: those that are louder and higher than the others. No I/O, no model.
+"""Which syllables of a speech are stressed: those that are louder and higher than the ones around. No I/O, no model.
 
     PCM of any rate ──► about 8 kHz ──► power of 10 ms, over 50 ms ──► its peaks: syllables, with their pitch
 
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from .prosody import pitches, span_of
 
+AROUND_MS = 1000.0
+"""How far to either side the syllables are that one is compared with: a voice sinks in the course of a sentence."""
 LEAST = 2.5
-"""dB over the middle of its sentence, from which on a syllable is stressed,"""
+"""dB over the middle of those in its sentence, from which on a syllable is stressed,"""
 SEMITONE = 0.5
 """and as how many dB a semitone counts."""
 FEWEST = 4
@@ -83,21 +85,22 @@ class Syllables:
         if len(self._raw) >= 2 * _WORK * rate:
             self._listen()
 
-    def stressed(self, from_ms: float, to_ms: float) -> Syllable | None:
-        """The one that is stressed most between two positions; None where none is."""
-        first, last = (bisect.bisect_left(self.known, ms, key=lambda one: one.ms) for ms in (from_ms, to_ms))
-        among = self.known[first:last]
+    def stressed(self, from_ms: float, to_ms: float, after_ms: float = 0.0) -> Syllable | None:
+        """The one that is stressed most between two positions, of those after a third; None where none is."""
+        among = _between(self.known, from_ms, to_ms)
         if len(among) < FEWEST:
             return None
-        level = median(one.level for one in among)
-        pitch = median([one.pitch for one in among if one.pitch is not None] or [0.0])
 
         def stress(one: Syllable) -> float:
-            higher = 0.0 if one.pitch is None else one.pitch - pitch
-            return one.level - level + SEMITONE * min(max(higher, -MOST_PITCH), MOST_PITCH)
+            around = _between(among, one.ms - AROUND_MS, one.ms + AROUND_MS)
+            louder = one.level - median(other.level for other in around)
+            if one.pitch is None:
+                return louder
+            higher = one.pitch - median(other.pitch for other in around if other.pitch is not None)
+            return louder + SEMITONE * min(max(higher, -MOST_PITCH), MOST_PITCH)
 
-        most = max(among, key=stress)
-        return most if stress(most) >= LEAST else None
+        most = max((one for one in among if one.ms >= after_ms), key=stress, default=None)
+        return most if most is not None and stress(most) >= LEAST else None
 
     def catch_up(self) -> None:
         """Listens to all that is there."""
@@ -109,7 +112,8 @@ class Syllables:
         count = len(self._raw) // 2 // step
         sound = np.frombuffer(bytes(self._raw[: count * step * 2]), np.int16).reshape(count, step)
         del self._raw[: count * step * 2]
-        low = sound[:, : per_frame * self._by].reshape(-1, self._by).mean(1, dtype=np.float32)
+        whole = sound[:, : per_frame * self._by].reshape(-1, self._by).astype(np.float32)
+        low = np.einsum("sb->s", whole) / self._by
         frames = low.reshape(count, per_frame)
         self._power = np.concatenate([self._power, np.einsum("fs,fs->f", frames, frames) / per_frame])
         self._low = np.concatenate([self._low, low])
@@ -134,10 +138,15 @@ class Syllables:
         levels = 10 * np.log10(here[found])
         for middle, level, pitch in zip(middles, levels, self._pitches(middles), strict=True):
             known = None if np.isnan(pitch) else float(pitch)
-            self.known.append(Syllable(begins_ms + (middle + 0.5) * frame_ms, float(level), known))
+            self.known.append(Syllable(float(begins_ms + (middle + 0.5) * frame_ms), float(level), known))
 
     def _pitches(self, middles: NDArray[np.signedinteger]) -> NDArray[np.floating]:
         rate, per_frame = self._rate // self._by, self._step // self._by
         span = span_of(rate)
         first = (middles * per_frame + per_frame // 2 - span // 2)[:, None]
         return pitches(self._low[first + np.arange(span)], rate)
+
+
+def _between(syllables: list[Syllable], from_ms: float, to_ms: float) -> list[Syllable]:
+    first, last = (bisect.bisect_left(syllables, ms, key=lambda one: one.ms) for ms in (from_ms, to_ms))
+    return syllables[first:last]
