@@ -304,6 +304,24 @@ async def test_the_face_is_no_user() -> None:
         assert [event.state for event in w.events if isinstance(event, StateChanged)] == ["listening"]
 
 
+def test_a_gap_holds_what_is_heard_and_does_not_take_it_back() -> None:
+    provider = avatar("http://a")
+    face = Face(provider, start_request(provider, "app", "c", token="", string_uid=False))
+    face.up, block = True, tone(0.01)
+
+    def run(seconds: float) -> float:
+        for _ in range(round(seconds * 100)):
+            face.speak(block, face._clock, "u")
+        return face.heard(("u", 0.0))[1]
+
+    assert run(0.2) == 0.0, "it is not known yet whether the provider reports"
+    face._event(m.PlaybackStarted("u"))
+    assert run(0.3) == pytest.approx(300)
+    face._event(m.Underrun(200.0, 100.0))
+    assert run(0.05) == pytest.approx(300)
+    assert run(0.1) == pytest.approx(350)
+
+
 def test_what_a_provider_is_asked() -> None:
     provider = avatar("http://a", agora_token="t")
     start = start_request(provider, "app", "c", token="t", string_uid=False)

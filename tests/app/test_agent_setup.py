@@ -224,6 +224,7 @@ def test_somebody_elses_face(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert face is not None and face.user == "9"
     asked = face._start.agora_settings
     token = verify_token(asked.token, CERTIFICATE, now=0, app_id=APP)
+    assert token.expire == 24 * 3600, "nobody renews it"
     assert (token.channel, token.account, asked.app_id, asked.channel) == (config.channel, "9", APP, config.channel)
     own = made.face(wears(agora_token="theirs"))
     assert own is not None and own._start.agora_settings.token == "theirs"

@@ -145,13 +145,16 @@ class _Said(Struct):
     """The clock where the provider began to play what it plays now of it,"""
     before: float = 0.0
     """and the ms of it that it had played before."""
+    told: float = 0.0
+    """ms that have been told of. A gap is known when it is over, and what is heard does not go back for it."""
     over: m.PlaybackFinished | None = None
     """The session has played it to its end, which is told when the provider has."""
 
     def heard(self, clock: int) -> float:
         """ms of it."""
         played = 0.0 if self.started is None else max(0, clock - self.started) * 1000 / RATE
-        return min(self.before + played, self.sent * 1000 / RATE)
+        self.told = max(self.told, min(self.before + played, self.sent * 1000 / RATE))
+        return self.told
 
 
 class Face:
@@ -319,6 +322,8 @@ class Face:
         """The agent's own voice says the rest, and what has been sent counts as heard where the session says so."""
         said = tuple(self._said)
         self._said.clear()
+        self._pcm.clear()
+        self._down.reset()
         self._speaks = False
         for one in said:
             if one.over is not None:

@@ -224,6 +224,7 @@ class AgentSetup:
         """What a provider is asked for an agent's face, whose token is made as the agent's own is. Raises
         InvalidArgument."""
         from ..agents.face import start_request  # which needs httpx, as agents do and the rest does not
+        from ..protocol.tokens import MAX_EXPIRE  # which needs PyJWT
 
         assert self.config.agora_app_id is not None
         uid, certificate = provider.agora_uid, self._certificate(agent)
@@ -238,7 +239,9 @@ class AgentSetup:
         )
         if not provider.agora_token and certificate:
             member = uid if agent.string_uid else int(uid)
-            start.agora_settings.token = agora_token(self.config.agora_app_id, certificate, agent.channel, member)
+            start.agora_settings.token = agora_token(
+                self.config.agora_app_id, certificate, agent.channel, member, expire=MAX_EXPIRE
+            )  # the protocol has no message that renews it
         return start
 
     def _certificate(self, agent: AgentConfig) -> str | None:
