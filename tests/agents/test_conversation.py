@@ -903,6 +903,43 @@ def test_feelings_that_are_switched_off_go() -> None:
     assert shown(d) == [("concerned", None), ("neutral", None)]
 
 
+def test_it_nods_while_the_user_goes_on_and_at_no_other_time() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.run(1.0)
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == []  # nobody speaks
+    d.brain(b.SpeechStarted(d.clock * 1_000_000_000 // 48_000))
+    d.run(0.5)
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == []  # he has only begun
+    d.run(1.0)
+    d.brain(b.SpeechResumed(300))
+    d.run(1.0)
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == [(None, "beat")]
+    d.run(3.5)
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == [(None, "beat")] * 2
+    d.run(5.0)
+    d.conversation.config.feelings = False
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == [(None, "beat")] * 2
+    d.conversation.config.feelings = None
+    d.brain(b.SpeechStopped(d.clock * 1_000_000_000 // 48_000))
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == [(None, "beat")] * 2 and d.conversation.state == "thinking"
+
+
+def test_it_does_not_nod_into_what_it_says() -> None:
+    d = Desk()
+    speaking(d)
+    d.brain(b.SpeechStarted(0))
+    d.run(2.0)
+    d.brain(b.SpeechResumed(300))  # it is held, and nobody knows whether the user means it
+    assert shown(d) == []
+
+
 # ------------------------------------------------------------------------------------- why turns end, and when it was
 
 

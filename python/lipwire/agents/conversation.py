@@ -701,6 +701,7 @@ class Conversation:
             case b.ReplyAudio(reply_id, pcm, rate):
                 if (reply := self._reply(reply_id)) is not None:
                     self._answer_begins(reply)
+                    reply.syllables.add(pcm, rate)
                     self._do(Play(reply, pcm, rate))
             case b.ReplyText(reply_id):
                 if (reply := self._reply(reply_id)) is not None:
@@ -718,6 +719,8 @@ class Conversation:
                 self._user_speaks(onset_ns, item_id, aside)
             case b.SpeechStopped(end_ns, item_id):
                 self._user_spoke(end_ns, item_id)
+            case b.SpeechResumed():
+                self._user_goes_on()
             case b.UserText():
                 self._user_text(event)
             case b.ToolCalled():
@@ -804,6 +807,13 @@ class Conversation:
         self._expect(injected or Reply("speech"))
         if self._doubt is not None:
             self._doubt.until = self._in(self.config.turn_detection.false_interruption_timeout)
+
+    def _user_goes_on(self) -> None:
+        """After a pause in his turn: who listens nods."""
+        if self.config.feelings is False or self.state != "listening" or self._spoken is None or self._doubt:
+            return
+        for feeling in self._acting.listen((self._now_ms - self._spoken.turn.start_ms) / 1000, self.clock):
+            self._do(Show(feeling))
 
     def _is_of(self, item_id: str | None, turn: Turn) -> None:
         """An item of the user's belongs to this turn; what it belongs to already stays."""

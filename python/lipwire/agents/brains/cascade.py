@@ -40,7 +40,7 @@ from ..http import ServiceError
 from ..in_use import Part, fell_back
 from ..openai_models import SPEECH, speaks_by_realtime
 from ..speech.backchannels import is_backchannel
-from ..speech.endpointing import TurnBoundary
+from ..speech.endpointing import GAP_MS, TurnBoundary
 from ..speech.offline_stt import OfflineStt
 from ..speech.pauses import asks_for_pause
 from ..speech.scripts import unspaced
@@ -62,6 +62,7 @@ from .base import (
     ReplyStarted,
     ReplyText,
     Services,
+    SpeechResumed,
     SpeechStarted,
     SpeechStopped,
     TimedWord,
@@ -374,6 +375,8 @@ class CascadeBrain:
         if event is not None:
             self._stopped(turn)
             return
+        if detector.endpointer.resumed_ms > GAP_MS and not turn.aside:
+            self._emit(SpeechResumed(detector.endpointer.resumed_ms))
         if turn.result is None:
             turn.hearing.feed(pcm)
             if self._may_be_over(detector):
