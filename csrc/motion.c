@@ -43,7 +43,7 @@
 #define FADE_STEPS 30
 #define UPRIGHT (80 * 256) /* of an axis' ONE * 256: less than anybody sees */
 #define TILTS 25           /* of 100 phrases, how many are said with the head tilted */
-#define NOD_AFTER 300      /* steps after a gesture in which a listener does not nod by itself */
+#define NOD_AFTER 300     /* steps after a gesture in which a listener does not nod by itself */
 #define PHRASE_GAP 25     /* steps of quiet that make the next sound the beginning of a phrase */
 #define PHRASE_LOUD 4500
 #define BLINK_COUNT ((int32_t)(sizeof blink_curve / sizeof *blink_curve))

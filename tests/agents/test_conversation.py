@@ -931,6 +931,14 @@ def test_it_nods_while_the_user_goes_on_and_at_no_other_time() -> None:
     assert shown(d) == [(None, "beat")] * 2 and d.conversation.state == "thinking"
 
 
+def test_of_a_reply_that_is_over_no_sound_is_kept() -> None:
+    d = Desk()
+    reply = speaking(d)
+    assert reply.syllables.until_ms > 9000
+    d("interrupt")
+    assert reply.state == "over" and reply.syllables.until_ms == 0.0
+
+
 def test_it_does_not_nod_into_what_it_says() -> None:
     d = Desk()
     speaking(d)

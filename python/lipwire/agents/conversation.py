@@ -70,6 +70,7 @@ from .replies import Lead, Outcome, Reply
 from .silence import SilenceWatch
 from .speech.commands import Command, command_in
 from .speech.pauses import asks_for_pause
+from .speech.stress import Syllables
 from .think_actions import Later, ThinkActions, Thought
 from .transcripts import Transcripts
 from .turn_taking import Spoken, why_no_end, why_no_start
@@ -1316,6 +1317,7 @@ class Conversation:
 
     def _end(self, reply: Reply, outcome: Outcome, text: str, played_ms: float) -> None:
         reply.state, reply.outcome = "over", outcome
+        reply.syllables = Syllables()  # it is remembered, and its sound is not
         if text or reply.lead is not None:
             status: t.TurnStatus = t.INTERRUPTED if outcome == "interrupted" else t.ENDED
             waits = reply.fills is not None and reply.fills.state in ("asked", "begun", "heard")
