@@ -597,13 +597,30 @@ def test_a_picture_that_a_user_sends_is_shown_and_receipted() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"llm": {"input_modalities": ["text", "image"]}, "brain": "guide"}], ids=["text", "guide"]
+    ("fields", "why"),
+    [
+        ({}, "pictures: llm.input_modalities has no image."),
+        ({"llm": {"input_modalities": ["text", "image"]}, "brain": "guide"}, "pictures: the brain guide takes none."),
+        ({"brain": "guide"}, "the brain guide takes none."),
+    ],
 )
-def test_an_agent_without_eyes_says_so(fields: dict[str, Any]) -> None:
+def test_an_agent_without_eyes_says_so(fields: dict[str, Any], why: str) -> None:
     d = Desk(**fields)
     send(d, "image.upload", uuid="u", image_base64="QUJD")
     [error] = d.messages()
-    assert not d.of(c.TakePicture) and json.loads(error.message)["error"]["code"] == "NO_PICTURES"
+    told = json.loads(error.message)["error"]
+    assert not d.of(c.TakePicture) and told["code"] == "NO_PICTURES" and told["message"].endswith(why)
+
+
+def test_a_picture_that_is_sent_wrongly_is_refused_by_its_name() -> None:
+    d = Desk(llm={"input_modalities": ["text", "image"]})
+    send(d, "image.upload", uuid="u")
+    send(d, "image.upload", image_url="https://example.org/a.png")
+    named, nameless = d.messages()
+    assert (named.module, nameless.module) == ("context", "unknown") and "uuid" in nameless.message
+    told = json.loads(named.message)
+    assert (told["uuid"], told["error"]["code"]) == ("u", "VALIDATION_ERROR")
+    assert "it needs an image_url or an image_base64" in told["error"]["message"]
 
 
 @pytest.mark.parametrize("on", [True, False])
@@ -994,6 +1011,51 @@ def test_feelings_that_are_switched_off_go() -> None:
     d.conversation.config.feelings = False
     d.run(0.2)
     assert shown(d) == [("concerned", None), ("neutral", None)]
+
+
+def test_it_nods_while_the_user_goes_on_and_at_no_other_time() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.run(1.0)
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == []  # nobody speaks
+    d.brain(b.SpeechStarted(d.clock * 1_000_000_000 // 48_000))
+    d.run(0.5)
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == []  # he has only begun
+    d.run(1.0)
+    d.brain(b.SpeechResumed(300))
+    d.run(1.0)
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == [(None, "beat")]
+    d.run(3.5)
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == [(None, "beat")] * 2
+    d.run(5.0)
+    d.conversation.config.feelings = False
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == [(None, "beat")] * 2
+    d.conversation.config.feelings = None
+    d.brain(b.SpeechStopped(d.clock * 1_000_000_000 // 48_000))
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == [(None, "beat")] * 2 and d.conversation.state == "thinking"
+
+
+def test_of_a_reply_that_is_over_no_sound_is_kept() -> None:
+    d = Desk()
+    reply = speaking(d)
+    assert reply.syllables.until_ms > 9000
+    d("interrupt")
+    assert reply.state == "over" and reply.syllables.until_ms == 0.0
+
+
+def test_it_does_not_nod_into_what_it_says() -> None:
+    d = Desk()
+    speaking(d)
+    d.brain(b.SpeechStarted(0))
+    d.run(2.0)
+    d.brain(b.SpeechResumed(300))  # it is held, and nobody knows whether the user means it
+    assert shown(d) == []
 
 
 # ------------------------------------------------------------------------------------- why turns end, and when it was

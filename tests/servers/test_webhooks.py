@@ -167,6 +167,18 @@ async def test_what_waits_is_bounded_by_number_and_by_bytes(monkeypatch: pytest.
     await hooks.close(0.0)
 
 
+async def test_what_fails_again_and_again_takes_no_room_from_others() -> None:
+    hooks = Webhooks("http://127.0.0.1:9/", None, most=200)
+    for n in range(1000):
+        hooks.put(notice("flood", n, w.FAILED))
+    assert (hooks.waiting, hooks.counts["dropped"]) == (module.MOST_FAILURES, 900)
+    hooks.put(notice("flood", 1000, w.LEFT))
+    hooks.put(notice("other", 0, w.FAILED))
+    hooks.put(notice("other", 1, w.LEFT))
+    assert (hooks.waiting, hooks.counts["dropped"]) == (module.MOST_FAILURES + 3, 900)
+    await hooks.close(0.0)
+
+
 async def test_only_the_events_that_are_asked_for() -> None:
     async with Receiver() as receiver:
         hooks = Webhooks(receiver.url, SECRET, events=[w.LEFT])

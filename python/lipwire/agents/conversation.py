@@ -70,6 +70,7 @@ from .replies import Lead, Outcome, Reply
 from .silence import SilenceWatch
 from .speech.commands import Command, command_in
 from .speech.pauses import asks_for_pause
+from .speech.stress import Syllables
 from .think_actions import Later, ThinkActions, Thought
 from .transcripts import Transcripts
 from .turn_taking import Spoken, why_no_end, why_no_start
@@ -318,12 +319,10 @@ class Conversation:
         self._review()
         return cut
 
-    def tell(
-        self, text: str, role: Literal["user", "system"] = "user", *, user: str = "", interruptable: bool = True
-    ) -> Reply:
+    def tell(self, text: str, role: Literal["user", "system"] = "user", *, user: str = "") -> Reply:
         """Takes a message in text, which is answered (`Agent.tell`). Raises InvalidArgument, BadState."""
         self._check_told(text)
-        turn, reply = self._ask("text", user, interruptable)
+        turn, reply = self._ask("text", user)
         self._greeter.answered()
         turn.user_text = text
         self.history.add(role, text, turn.turn_id, self.transcripts.wall_ms)
@@ -421,10 +420,10 @@ class Conversation:
         self._do(Respond(reply, instructions))
         return reply
 
-    def _ask(self, reason: StartReason, user: str = "", interruptable: bool = True) -> tuple[Turn, Reply]:
+    def _ask(self, reason: StartReason, user: str = "") -> tuple[Turn, Reply]:
         """A turn that nobody speaks, and the reply that is due to it."""
         self._cut(force=False, cause="think", transport="rtm" if user else "http")
-        return self._turn_of(reason, user), self._expect_reply(reason, interruptable)
+        return self._turn_of(reason, user), self._expect_reply(reason)
 
     def _turn_of(self, reason: StartReason, user: str) -> Turn:
         """Begins a turn that nobody speaks, in the place of what waits for an answer, or may yet turn out to."""
@@ -631,7 +630,10 @@ class Conversation:
         try:
             return self._told(user, m.read(said))
         except LipwireError as exc:
-            self.message_refused(exc)
+            if (uuid := m.picture_in(said)) is None:
+                self.message_refused(exc)
+            else:
+                self.picture_refused(uuid, exc.code, str(exc))
         return None
 
     def _told(self, user: str, message: m.ClientMessage | None) -> Reply | None:
@@ -671,12 +673,15 @@ class Conversation:
         return None
 
     def _uploaded(self, user: str, upload: m.Upload) -> None:
-        if "image" in self.config.llm.input_modalities and self.config.brain in ("cascade", "realtime"):
+        why = None
+        if self.config.brain not in ("cascade", "realtime"):
+            why = f"the brain {self.config.brain} takes none"
+        elif "image" not in self.config.llm.input_modalities:
+            why = "llm.input_modalities has no image"
+        if why is None:
             self._do(TakePicture(user, upload))
         else:
-            self.picture_refused(
-                upload.uuid, "NO_PICTURES", "This agent sees no pictures: llm.input_modalities has no image."
-            )
+            self.picture_refused(upload.uuid, "NO_PICTURES", f"This agent sees no pictures: {why}.")
 
     def picture_taken(self, upload: m.Upload, width: int, height: int, size: int) -> None:
         """A picture of a user's is shown to the brain: its sides, and the bytes that it came in."""
@@ -710,6 +715,7 @@ class Conversation:
             case b.ReplyAudio(reply_id, pcm, rate):
                 if (reply := self._reply(reply_id)) is not None:
                     self._answer_begins(reply)
+                    reply.syllables.add(pcm, rate)
                     self._do(Play(reply, pcm, rate))
             case b.ReplyText(reply_id):
                 if (reply := self._reply(reply_id)) is not None:
@@ -727,6 +733,8 @@ class Conversation:
                 self._user_speaks(onset_ns, item_id, aside)
             case b.SpeechStopped(end_ns, item_id):
                 self._user_spoke(end_ns, item_id)
+            case b.SpeechResumed():
+                self._user_goes_on()
             case b.UserText():
                 self._user_text(event)
             case b.ToolCalled():
@@ -822,6 +830,13 @@ class Conversation:
         self._expect(injected or Reply("speech"))
         if self._doubt is not None:
             self._doubt.until = self._in(self.config.turn_detection.false_interruption_timeout)
+
+    def _user_goes_on(self) -> None:
+        """After a pause in his turn: who listens nods."""
+        if self.config.feelings is False or self.state != "listening" or self._spoken is None or self._doubt:
+            return
+        for feeling in self._acting.listen((self._now_ms - self._spoken.turn.start_ms) / 1000, self.clock):
+            self._do(Show(feeling))
 
     def _is_of(self, item_id: str | None, turn: Turn) -> None:
         """An item of the user's belongs to this turn; what it belongs to already stays."""
@@ -1175,8 +1190,8 @@ class Conversation:
         turn = self.turns.open if answer is self._due else answer.turn
         return turn is not None and (turn.start_reason != "speech" or bool(turn.user_text))
 
-    def _expect_reply(self, reason: StartReason, interruptable: bool = True) -> Reply:
-        return self._expect(Reply(reason, interruptable=interruptable))
+    def _expect_reply(self, reason: StartReason) -> Reply:
+        return self._expect(Reply(reason))
 
     def _expect(self, reply: Reply) -> Reply:
         if reply.reason != "silence":
@@ -1358,6 +1373,7 @@ class Conversation:
 
     def _end(self, reply: Reply, outcome: Outcome, text: str, played_ms: float) -> None:
         reply.state, reply.outcome = "over", outcome
+        reply.syllables = Syllables()  # it is remembered, and its sound is not
         if text or reply.lead is not None:
             status: t.TurnStatus = t.INTERRUPTED if outcome == "interrupted" else t.ENDED
             waits = reply.fills is not None and reply.fills.state in ("asked", "begun", "heard")

@@ -20,6 +20,8 @@ from .turn_report import report
 
 MOST_TURNS = 200
 """In one notice."""
+MOST_TOLD = 1000
+"""Characters of a failure."""
 _MODULES = {"LLM": "llm", "TOOL": "llm", "MCP": "llm", "STT": "asr", "TTS": "tts", "REALTIME": "mllm"}
 """By the first word of an error's code; "context" is all else."""
 _MESSAGES = {
@@ -60,7 +62,8 @@ class AgentNotices:
             return
         turns = record.turns()
         turn_id = turns[-1]["turn_id"] if turns else 0
-        error = {"module": module_of(event.code), "turn_id": turn_id, "code": -1, "message": event.message}
+        message = event.message[:MOST_TOLD]
+        error = {"module": module_of(event.code), "turn_id": turn_id, "code": -1, "message": message}
         self._tell(record, w.FAILED, turn_id=turn_id, errors=[error | {"reason": event.code}])
 
     def _left(self, record: AgentRecord) -> None:

@@ -17,7 +17,7 @@ from ..agents.http import ServiceClient
 from ..errors import LipwireError
 from ..logs import sampled
 from ..outward import site
-from ..protocol.webhooks import Notice, sign
+from ..protocol.webhooks import FAILED, Notice, sign
 
 logger = sampled("lipwire.webhooks")
 
@@ -31,6 +31,9 @@ AT_ONCE = 8
 """Requests."""
 MOST_BYTES = 64 << 20
 """Of bodies that wait."""
+MOST_FAILURES = 100
+"""Notices of one subject that wait, from which on its failures (110) are dropped: what fails again and again takes no
+room from the others' notices."""
 
 
 class Webhooks:
@@ -73,20 +76,29 @@ class Webhooks:
         """Sends a notice, after those of the same `sid` that came before. Never blocks."""
         if self._events and notice.event_type not in self._events:
             return
-        body = notice.body()
-        if self._closed or self.waiting >= self._most or self._bytes + len(body) > MOST_BYTES:
+        body, queue = notice.body(), self._waiting.get(notice.sid)
+        if (why := self._why_not(notice, len(body), 0 if queue is None else len(queue))) is not None:
             self.counts["dropped"] += 1
-            why = "the server ends" if self._closed else f"{self.waiting} notices of {self._bytes} bytes wait already"
             logger.error("[%s] notice %d was dropped: %s", notice.sid, notice.event_type, why)
             return
         self._bytes += len(body)
-        if (queue := self._waiting.get(notice.sid)) is not None:
+        if queue is not None:
             queue.append(body)
             return
         self._waiting[notice.sid] = deque([body])
         task = asyncio.get_running_loop().create_task(self._send_all(notice.sid), name="lipwire-webhook")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _why_not(self, notice: Notice, size: int, before: int) -> str | None:
+        """Why a notice is not taken; None = it is. `before`: of its subject that wait."""
+        if self._closed:
+            return "the server ends"
+        if notice.event_type == FAILED and before >= MOST_FAILURES:
+            return f"{before} of its notices wait already"
+        if self.waiting >= self._most or self._bytes + size > MOST_BYTES:
+            return f"{self.waiting} notices of {self._bytes} bytes wait already"
+        return None
 
     async def _send_all(self, subject: str) -> None:
         queue = self._waiting[subject]
