@@ -23,7 +23,7 @@ import msgspec
 from ...errors import BadData
 from ...outward import Outward, OutwardRefused, site
 from ..config import Tool
-from ..http import ServiceClient, ServiceError, failure, refusal
+from ..http import ServiceClient, ServiceError, failure, pieces, refusal
 from ..options import McpServer
 from .calls import valid_name
 from .remote import LONGEST, MAX_ANSWER, Remote
@@ -168,7 +168,7 @@ class McpClient:
     async def _answer(self, response: Any, number: int) -> dict[str, Any] | None:
         """What a body answers to a request; other messages in it are notifications, or requests, which are refused."""
         reader, size = EventReader(), 0
-        async for data in response.aiter_bytes():
+        async for data in pieces(response):
             size += len(data)
             if size > 16 * MAX_ANSWER:
                 raise BadData(f"the answer has more than {16 * MAX_ANSWER} bytes")
