@@ -32,6 +32,7 @@ from lipwire.agents.brains.base import (
     ToolCalled,
     UserText,
 )
+from lipwire.agents.brains.calls import MAX_ROUNDS
 from lipwire.agents.brains.cascade import CascadeBrain
 from lipwire.agents.brains.chat import Timeouts
 from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
@@ -393,7 +394,7 @@ async def test_a_client_that_does_not_answer_and_a_model_that_only_calls(monkeyp
     async with scene(reply, tools=[Tool(name="locate")]) as s:
         s.brain.tell("where am I?")
         assert (await s.record.wait(ReplyFinished)).text == "I give up."
-        assert len(s.chat.requests) == cascade.MAX_ROUNDS + 1
+        assert len(s.chat.requests) == MAX_ROUNDS + 1
         assert "did not answer within" in s.record.of(Failed)[0].message
     async with scene('{"name": "f", "parameters": {}}', tools=[Tool(name="f", run=lambda: 1)]) as s:
         s.brain.tell("where am I?")

@@ -23,6 +23,8 @@ MAX_ARGUMENTS = 1 << 16
 """Characters of a call's arguments."""
 MAX_CALLS = 16
 """Calls that a model may make in one reply; a service that sends more is cut off."""
+MAX_ROUNDS = 8
+"""Times that a model may call functions before it has to answer."""
 MAX_NAME = 256
 """Characters of a function's name, as a service sends it."""
 

@@ -68,7 +68,7 @@ from .base import (
     TimedWord,
     UserText,
 )
-from .calls import Call
+from .calls import MAX_ROUNDS, Call
 from .completion import Completion, Piece
 from .context import ChatContext, Round
 from .dialects import Question
@@ -82,8 +82,6 @@ PICTURE_SECONDS = 3.0
 """Age at which a picture is too old to be shown to the model."""
 AHEAD_MS = 20_000
 """How far ahead of real time a reply is handed over: what waits to be played is bounded."""
-MAX_ROUNDS = 8
-"""Rounds of calls after which a model has to answer."""
 MAX_WAITING = 16
 """Replies that may wait for their turn; another one is refused."""
 MAX_USERS = 8

@@ -136,7 +136,7 @@ class ChatClient:
 
     async def stream(self, body: dict[str, Any], completion: Completion) -> AsyncGenerator[Piece, None]:
         """The pieces of the answer to `body`, which also gather in `completion`. A service that is too busy to look at
-        it (BUSY) is asked once more, when it wants that.
+        it (BUSY) is asked once more, when it wants that; and so is one that has forgotten the conversation.
 
         Raises:
             ServiceError: the service refused, broke off, stalled, or sent what is no completion.
@@ -148,6 +148,9 @@ class ChatClient:
                         yield piece
                 return
             except ServiceError as exc:
+                if not again and (anew := self.dialect.again(self.llm, exc.status)) is not None:
+                    body = anew
+                    continue
                 if again or exc.status not in BUSY or (exc.wait or 0.0) > MAX_WAIT:
                     raise
                 wait = exc.seconds_to_wait()
