@@ -338,6 +338,37 @@ async def test_a_stall_in_a_sentence_says_nothing_twice(monkeypatch: pytest.Monk
         await engine.close()
 
 
+@pytest.mark.parametrize(
+    ("kind", "first", "drip", "whole"),
+    [
+        ("application/json", b"{", b" ", 60.0),  # never any sound
+        ("text/event-stream", b"data: " + as_json(audio=BASE64) + b"\n\n", b": alive\n\n", 60.0),
+        ("audio/pcm", PCM, bytes(2), 0.6),  # a little of it for ever
+    ],
+)
+async def test_what_drips_is_not_waited_for(
+    kind: str, first: bytes, drip: bytes, whole: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in {"FIRST_BYTE": 0.5, "BETWEEN": 0.3, "WHOLE": whole}.items():
+        monkeypatch.setattr(service, name, seconds)
+
+    def make(body: dict[str, Any]) -> Response:
+        async def stream() -> AsyncIterator[bytes]:
+            yield first
+            while True:
+                await asyncio.sleep(0.05)
+                yield drip
+
+        return Response(type=kind, stream=stream())
+
+    async with Service(make) as server:
+        engine = OpenAiTts(server.url, voice="alloy")
+        async with asyncio.timeout(10):
+            with pytest.raises(ServiceError, match="stalled"):
+                await said(engine)
+        await engine.close()
+
+
 async def test_a_sentence_that_cannot_be_had_is_told_and_the_rest_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lipwire.agents.http.WAIT", 0.0)
 

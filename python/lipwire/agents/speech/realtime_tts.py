@@ -27,7 +27,7 @@ from ..headers import joined
 from ..http import ServiceError
 from ..realtime_socket import RATE, connect, details, exactly, with_model, word
 from .tts import Sound, Tts
-from .vendors.service import BETWEEN, FIRST_BYTE, MAX_SPEECH_MS
+from .vendors.service import BETWEEN, FIRST_BYTE, MAX_SPEECH_MS, WHOLE
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -126,6 +126,7 @@ class RealtimeTts:
         whole = failed = False
         try:
             async with asyncio.timeout(FIRST_BYTE) as limit:
+                latest = loop.time() + WHOLE
                 ws = await self._connected()
                 await self._send(ws, request | {"response": options | {"metadata": {"lipwire_say": response.tag}}})
                 while not response.over:
@@ -133,7 +134,7 @@ class RealtimeTts:
                     if sound is not None:
                         limit.reschedule(None)
                         yield sound
-                        limit.reschedule(loop.time() + BETWEEN)
+                        limit.reschedule(min(loop.time() + BETWEEN, latest))
             whole = True
         except ServiceError:
             failed = True

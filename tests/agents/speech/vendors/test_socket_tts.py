@@ -177,6 +177,27 @@ async def test_silence_is_waited_for_no_longer_than_that(name: str, monkeypatch:
             await sounds(tts)
 
 
+@pytest.mark.parametrize(("drip", "whole"), [('{"type":"Metadata"}', 60.0), (bytes(2), 0.6)])
+async def test_what_drips_is_not_waited_for(drip: str | bytes, whole: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, span in {"FIRST_BYTE": 0.5, "BETWEEN": 0.3, "WHOLE": whole}.items():
+        monkeypatch.setattr(vendors.socket_tts, name, span)
+
+    class Drips(FakeDeepgramSpeech):
+        async def talk(self, ws: Any) -> None:
+            await self.next(ws)
+            await ws.send(bytes(4800))
+            while True:
+                await ws.send(drip)
+                await asyncio.sleep(0.05)
+
+    async with Drips() as fake:
+        tts = choose.make_vendor_tts(vendor("deepgram", fake), language="en", headers={})
+        async with asyncio.timeout(10):
+            with pytest.raises(ServiceError, match="stalled"):
+                await sounds(tts)
+        await tts.close()
+
+
 @pytest.mark.parametrize(("name", "error", "status"), [
     ("elevenlabs", "quota_exceeded", 402),
     ("elevenlabs", "voice_not_found", 404),

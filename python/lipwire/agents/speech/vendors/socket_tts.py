@@ -20,7 +20,7 @@ from ....outward import Outward, site
 from ...brains.base import TimedWord
 from ...http import ServiceError, answered, log_details, opened
 from ..tts import Sound
-from .service import BETWEEN, FIRST_BYTE, MAX_SPEECH_MS, WHAT, ServiceTts, check_length, no_sound
+from .service import BETWEEN, FIRST_BYTE, MAX_SPEECH_MS, WHAT, WHOLE, ServiceTts, check_length, no_sound
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -175,6 +175,7 @@ class SocketTts(ServiceTts):
         words: list[TimedWord] = []
         try:
             async with asyncio.timeout(FIRST_BYTE) as limit:
+                latest = loop.time() + WHOLE
                 ws = await self._take()
                 for message in saying.begin():
                     await ws.send(msgspec.json.encode(message).decode())
@@ -191,8 +192,7 @@ class SocketTts(ServiceTts):
                         limit.reschedule(None)
                         yield Sound(pcm, rate, tuple(words))
                         words.clear()
-                    if seconds:
-                        limit.reschedule(loop.time() + BETWEEN)
+                        limit.reschedule(min(loop.time() + BETWEEN, latest))
             if seconds and words:
                 yield Sound(b"", rate, tuple(words))
         except TimeoutError as exc:
