@@ -96,10 +96,12 @@ class RealtimeTts:
 
     async def _connected(self) -> ClientConnection:
         """The connection. Raises ServiceError."""
-        opening, self._opening = self._opening, None
+        opening = self._opening
         if opening is not None:
+            await asyncio.wait([opening])  # who is broken off here leaves it to the next one
+            self._opening = None
             with contextlib.suppress(ServiceError, ConnectionClosed):
-                self._ws = await opening
+                self._ws = opening.result()
         if self._ws is None:
             self._ws = await self._open()
         return self._ws
@@ -149,7 +151,7 @@ class RealtimeTts:
         finally:
             if not whole and not response.over:
                 await self._drop()
-                if not failed and not self._closed:  # interrupted: the next answer comes soon
+                if not failed and not self._closed and self._opening is None:  # interrupted: the next answer comes soon
                     self._opening = loop.create_task(self._open())
                     self._opening.add_done_callback(_heed)
         if not response.ms:

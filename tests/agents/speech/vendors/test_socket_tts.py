@@ -267,3 +267,26 @@ async def test_closing_leaves_no_connection() -> None:
         async with asyncio.timeout(5):
             while fake.open:
                 await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("taken", [False, True])
+async def test_an_interruption_at_the_worst_moment_leaves_no_connection(taken: bool) -> None:
+    async with speaking("deepgram", speed=1.0) as (fake, tts):
+        stream = tts.speak(TEXT)
+        await anext(stream)
+        await stream.aclose()  # another connection is made ahead
+        ahead = tts._ahead
+        second = asyncio.create_task(sounds(tts))
+        while not ahead.done():
+            await asyncio.sleep(0)
+        second.cancel()  # who waits for it has not run since
+        if taken:
+            await tts.close()
+        await asyncio.gather(second, return_exceptions=True)
+        assert len(tts._free) + (tts._ahead is not None) == (not taken)
+        async with asyncio.timeout(5):
+            while len(fake.open) != (not taken):
+                await asyncio.sleep(0.01)
+        if not taken:
+            fake.speed = 0.0
+            assert seconds(await sounds(tts)) > 1 and len(fake.handshakes) == 2
