@@ -118,7 +118,7 @@ def test_no_answer_is_waited_for_only_so_long() -> None:
     d.run(14.9)
     assert d.conversation.state == "thinking"
     d.run(0.2)
-    assert d.conversation.state == "listening" and due.state == "asked"
+    assert d.conversation.state == "listening" and due.state == "refused"
     assert d.conversation.turns.as_list()[-1]["end_reason"] == "no_reply"
     d.reply("r1")  # it comes after all, and is said
     assert d.live("r1").turn_id == 2
@@ -287,7 +287,8 @@ def test_greeting_and_leaving_when_alone() -> None:
     d("joined", "9")
     d("left", "9")
     d("joined", "9")
-    assert [(say.text, say.reply.reason) for say in d.of(c.Say)] == [("Welcome!", "greeting")]
+    said = [(say.text, say.reply.reason, say.reply.state) for say in d.of(c.Say)]
+    assert said == [("Welcome!", "greeting", "refused"), ("Welcome!", "greeting", "asked")]
     d.run(10.0)
     d("left", "7")
     d("out_of_channel", "gone")
@@ -423,6 +424,116 @@ def test_a_typed_question_interrupts_waits_or_is_dropped() -> None:
     assert told(d)[-1] == "Four?", "what waits is not asked any more"
 
 
+def test_a_question_that_is_to_wait_cuts_nothing_off() -> None:
+    """A brain has handed over all of an answer long before it has been heard."""
+    d = Desk()
+    speaking(d)
+    send(d, "user.transcription", message="And then?", priority="append")
+    assert told(d) == ["And then?"] and d.live("r1").state == "heard"
+    d.reply("r2", "Then it ends.")
+    assert d.live("r1").state == "heard" and d.live("r2").state == "begun"
+
+
+def test_an_answer_to_what_something_took_the_place_of_is_not_said() -> None:
+    """The brain makes out what the user said, and answers it, when something else has been asked."""
+    for ask in (("think", "It rains."), ("message", "7", b'{"type": "chat", "text": "What?"}')):
+        for interrupts in (False, True):
+            d = Desk()
+            d("joined", "7")
+            d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1"))
+            if interrupts:
+                d("interrupt")
+            reply = d(*ask)
+            d.brain(b.UserText("i1", "What is it?", True))
+            d.brain(b.ReplyStarted("r1", 0, "i1"), b.ReplyText("r1", "A bell."))
+            assert d.live("r1").state == "refused" and c.Interrupted("r1", 0.0, "") in d.of(c.Interrupted)
+            d.reply("r2", "I see.")
+            d.play("r2")
+            d.run(0.3)
+            assert reply.id == "r2" and reply.state == "heard"
+            assert [turn["caused_by"] for turn in d.conversation.turns.as_list()] == [
+                "interrupt" if interrupts else "think",
+                None,
+            ]
+
+
+def test_a_text_that_comes_late_does_not_cut_off_what_took_its_place() -> None:
+    d = Desk()
+    speaking(d)
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1"))
+    d.run(2.2)
+    assert not d.held
+    asked = d("tell", "What?")
+    d.reply("r2", "Nothing.")
+    d.brain(b.UserText("i1", "No, the other one.", True))
+    assert asked.state == "begun" and d.live("r1").outcome == "interrupted"
+    assert "No, the other one." in [one["content"] for one in d.conversation.history.as_list()]
+
+
+def test_what_is_asked_while_the_user_speaks_leaves_the_users_turn_whole() -> None:
+    d = Desk(filler=Filler(wait_ms=500, phrases=["Let me see."]))
+    d("joined", "7")
+    d.brain(b.SpeechStarted(0, "i1"))
+    asked = d("tell", "What?")
+    d.reply("r1", "Nothing.", ms=100)
+    d.play("r1")
+    d.run(0.1)
+    d.play(None)
+    d("over", d.live("r1"))
+    assert asked.outcome == "finished"
+    d.brain(b.SpeechStopped(100_000_000, "i1"), b.UserText("i1", "What is it?", True))
+    d.run(0.8)
+    assert len(d.of(c.Fill)) == 1
+    d.brain(b.ReplyStarted("r2", 0, "i1"), b.ReplyText("r2", "A bell."))
+    turns = d.conversation.turns.as_list()
+    assert [(turn["user_text"], turn["end_reason"]) for turn in turns] == [("What is it?", None), ("What?", "finished")]
+    assert d.live("r2").turn_id == 1 and turns[0]["speech_ms"] == 100
+
+
+@pytest.mark.parametrize("ends", ["time", "pause", "voice", "wait", "failure"])
+def test_an_answer_that_will_not_be_is_refused(ends: str) -> None:
+    d = Desk(turn_detection=TurnDetection(end_of_speech="semantic"))
+    d("joined", "7")
+    if ends == "wait":
+        d.brain(b.SpeechStarted(0, "i1"))
+        due = think(d, "It rains.", listening="inject")
+        d.brain(b.SpeechStopped(0, "i1"), b.UserText("i1", "Hold on.", True))
+    else:
+        due = d("tell", "Hello?")
+        if ends == "time":
+            d.run(15.2)
+        elif ends == "pause":
+            d("pause")
+        elif ends == "voice":
+            d.brain(b.SpeechStarted(0, "i1"))
+        else:
+            d.brain(b.Failed("LLM_ERROR", "away"))
+    assert due.state == "refused"
+
+
+def test_an_answer_that_nobody_may_interrupt_comes_in_spite_of_a_voice() -> None:
+    """Of a brain that begins it late."""
+    for over in ("finished", "interrupt", "time"):
+        d = Desk(brain="realtime")
+        d("joined", "7")
+        kept = think(d, "Say it.", interruptable=False)
+        d.brain(b.SpeechStarted(0, "u1"))
+        assert kept.state == "asked" and d.conversation.state == "thinking"
+        if over == "interrupt":
+            assert d("interrupt") and kept.state == "refused"
+        elif over == "time":
+            d.run(15.2)
+            assert kept.state == "refused" and d.conversation.state == "listening"
+        else:
+            d.brain(b.SpeechStopped(0, "u1"), b.UserText("u1", "And now?", True))
+            d.reply("r1", "As you wish.")
+            assert kept.id == "r1" and kept.turn_id == 1 and kept.state == "begun"
+            d.brain(b.ReplyStarted("r2", 0, "u1"))
+            assert d.live("r2").turn_id == 2 and kept.state == "begun"
+            continue
+        assert d.conversation.turns.as_list()[0]["end_reason"] == "no_reply"
+
+
 def test_what_an_append_waits_for() -> None:
     d = Desk()
     d.brain(b.SpeechStarted(0))
@@ -486,13 +597,30 @@ def test_a_picture_that_a_user_sends_is_shown_and_receipted() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"llm": {"input_modalities": ["text", "image"]}, "brain": "guide"}], ids=["text", "guide"]
+    ("fields", "why"),
+    [
+        ({}, "pictures: llm.input_modalities has no image."),
+        ({"llm": {"input_modalities": ["text", "image"]}, "brain": "guide"}, "pictures: the brain guide takes none."),
+        ({"brain": "guide"}, "the brain guide takes none."),
+    ],
 )
-def test_an_agent_without_eyes_says_so(fields: dict[str, Any]) -> None:
+def test_an_agent_without_eyes_says_so(fields: dict[str, Any], why: str) -> None:
     d = Desk(**fields)
     send(d, "image.upload", uuid="u", image_base64="QUJD")
     [error] = d.messages()
-    assert not d.of(c.TakePicture) and json.loads(error.message)["error"]["code"] == "NO_PICTURES"
+    told = json.loads(error.message)["error"]
+    assert not d.of(c.TakePicture) and told["code"] == "NO_PICTURES" and told["message"].endswith(why)
+
+
+def test_a_picture_that_is_sent_wrongly_is_refused_by_its_name() -> None:
+    d = Desk(llm={"input_modalities": ["text", "image"]})
+    send(d, "image.upload", uuid="u")
+    send(d, "image.upload", image_url="https://example.org/a.png")
+    named, nameless = d.messages()
+    assert (named.module, nameless.module) == ("context", "unknown") and "uuid" in nameless.message
+    told = json.loads(named.message)
+    assert (told["uuid"], told["error"]["code"]) == ("u", "VALIDATION_ERROR")
+    assert "it needs an image_url or an image_base64" in told["error"]["message"]
 
 
 @pytest.mark.parametrize("on", [True, False])
@@ -885,6 +1013,51 @@ def test_feelings_that_are_switched_off_go() -> None:
     assert shown(d) == [("concerned", None), ("neutral", None)]
 
 
+def test_it_nods_while_the_user_goes_on_and_at_no_other_time() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.run(1.0)
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == []  # nobody speaks
+    d.brain(b.SpeechStarted(d.clock * 1_000_000_000 // 48_000))
+    d.run(0.5)
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == []  # he has only begun
+    d.run(1.0)
+    d.brain(b.SpeechResumed(300))
+    d.run(1.0)
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == [(None, "beat")]
+    d.run(3.5)
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == [(None, "beat")] * 2
+    d.run(5.0)
+    d.conversation.config.feelings = False
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == [(None, "beat")] * 2
+    d.conversation.config.feelings = None
+    d.brain(b.SpeechStopped(d.clock * 1_000_000_000 // 48_000))
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == [(None, "beat")] * 2 and d.conversation.state == "thinking"
+
+
+def test_of_a_reply_that_is_over_no_sound_is_kept() -> None:
+    d = Desk()
+    reply = speaking(d)
+    assert reply.syllables.until_ms > 9000
+    d("interrupt")
+    assert reply.state == "over" and reply.syllables.until_ms == 0.0
+
+
+def test_it_does_not_nod_into_what_it_says() -> None:
+    d = Desk()
+    speaking(d)
+    d.brain(b.SpeechStarted(0))
+    d.run(2.0)
+    d.brain(b.SpeechResumed(300))  # it is held, and nobody knows whether the user means it
+    assert shown(d) == []
+
+
 # ------------------------------------------------------------------------------------- why turns end, and when it was
 
 
@@ -911,6 +1084,7 @@ def ends(d: Desk) -> list[tuple[Any, ...]]:
         ("speak", ("Stop.",), "speak", "http"),
         ("tell", ("What?",), "think", "http"),
         ("message", ("7", b'{"type": "chat", "text": "What?"}'), "think", "rtm"),
+        ("message", ("7", b'{"priority": "INTERRUPT", "interruptable": true, "message": "Stop."}'), "speak", "rtm"),
         ("interrupt", (), "interrupt", "http"),
         ("message", ("7", b'{"type": "interrupt"}'), "interrupt", "rtm"),
         ("pause", (), "interrupt", "http"),
@@ -922,6 +1096,17 @@ def test_what_a_turn_gave_way_to_is_known(call: str, args: tuple[Any, ...], caus
     d(call, *args)
     assert ends(d)[0] == ("interrupted", cause, transport)
     assert d.conversation.turns.as_list()[0]["played_ms"] == 500
+
+
+def test_who_asked_in_the_channel_is_known() -> None:
+    d = Desk()
+    d("joined", "7")
+    said = d("message", "7", b'{"priority": "APPEND", "interruptable": true, "message": "Mind the gap."}')
+    d.reply(said.id, "Mind the gap.")
+    assert d.conversation.turns.as_list()[-1]["user"] == "7"
+    d.user_says("What is it?", "i1")
+    d("message", "7", b'{"type": "chat", "text": "What?"}')  # before the answer
+    assert ends(d)[1] == ("no_reply", "think", "rtm")
 
 
 def test_a_turn_gives_way_to_speech() -> None:
@@ -967,6 +1152,14 @@ def test_turns_and_messages_say_when_they_were() -> None:
 # --------------------------------------------------------------------------------------- what it says by itself
 
 
+def test_a_silence_that_the_model_cannot_break_is_told() -> None:
+    d = Desk(silence=Silence(timeout_ms=5000, action="think", content="Say something."))
+    d("joined", "7")
+    d.refuses = True
+    d.run(5.3)
+    assert [event.code for event in d.events(b.Failed)] == ["TTS_ERROR"] and d.conversation.failures == 1
+
+
 def greetings(d: Desk) -> int:
     return sum(say.reply.reason == "greeting" for say in d.of(c.Say))
 
@@ -1008,6 +1201,42 @@ def test_a_greeting_that_nobody_stayed_for_begins_anew() -> None:
     d("left", "7")
     d("joined", "8")
     assert d.live("said-1").outcome == "interrupted" and greetings(d) == 2
+    assert ends(d)[0] == ("interrupted", None, "http") and not d.conversation.interruptions, "nobody spoke"
+
+
+@pytest.mark.parametrize("mode", ["single_first", "single_every"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_who_has_not_heard_the_greeting_has_not_had_it(mode: Any, begun: bool) -> None:
+    d = Desk(
+        llm={"greeting_message": "Welcome!"},
+        greeting=Greeting(mode=mode, interruptable=False),
+        filler=Filler(wait_ms=500, phrases=["Let me see."]),
+    )
+    d("joined", "7")
+    if begun:
+        d.reply("said-1", "Welcome!")
+        d.run(0.2)
+    d("left", "7")
+    assert d.of(c.Say)[0].reply.state == ("over" if begun else "refused")
+    d("joined", "8")
+    assert greetings(d) == 2
+    finish(d, "said-2")
+    d.user_says("What is it?")
+    d.run(1.0)
+    assert len(d.of(c.Fill)) == 1, "nothing is waited for but the answer"
+    d("left", "8")
+    d("joined", "7")
+    assert greetings(d) == (3 if mode == "single_every" else 2)
+
+
+def test_nobody_is_greeted_while_the_channel_is_lost() -> None:
+    d = Desk(llm={"greeting_message": "Welcome!"}, greeting=Greeting(delay_ms=1000))
+    d("joined", "7")
+    d("out_of_channel", "network")
+    d.run(2.0)
+    assert not greetings(d)
+    d("joined", "7")
+    assert greetings(d) == 1
 
 
 def test_a_greeting_may_wait_and_may_be_one_that_nobody_interrupts() -> None:
@@ -1225,6 +1454,42 @@ def test_an_answer_that_fails_after_all_ends_what_filled_in_for_it() -> None:
     d.user_says("Hello?", "i2")
     d.run(1.5)
     assert len(d.of(c.Fill)) == 2 and len(d.events(b.Failed)) == 1 and d.conversation.state == "thinking"
+
+
+def test_an_answer_that_fails_while_what_fills_in_for_it_is_said() -> None:
+    for fails in (True, False):
+        d = waiting(llm={"failure_message": ""})
+        d.brain(b.ReplyStarted("r1", 0))
+        d.run(1.3)
+        d.brain(b.ReplyText("fill-1", "Let me see.", 0, 500), b.ReplyAudio("fill-1", bytes(16_000), 16_000))
+        d.play("fill-1")
+        d.run(0.3)
+        if fails:
+            d.brain(b.Failed("LLM_ERROR", "away", "r1"))
+        d.brain(b.ReplyFinished("r1", "", "failed" if fails else "done"))
+        d.run(0.2)
+        d.brain(b.ReplyFinished("fill-1", "Let me see."))
+        d.play(None)
+        d("over", d.live("fill-1"))
+        told = [m for m in d.messages() if isinstance(m, t.AssistantTranscription)]
+        assert (told[-1].text, told[-1].turn_status) == ("Let me see.", t.ENDED)
+
+
+def test_a_cough_into_what_fills_in_has_nothing_said_twice() -> None:
+    d = waiting()
+    d.brain(b.ReplyStarted("r1", 0))
+    d.run(1.3)
+    d.brain(b.ReplyText("fill-1", "Let me see.", 0, 500), b.ReplyAudio("fill-1", bytes(16_000), 16_000))
+    d.play("fill-1")
+    d.run(0.2)
+    d.brain(b.SpeechStarted(0, "i2"), b.SpeechStopped(0, "i2"), b.UserText("i2", "", True))
+    assert not d.held
+    d.run(0.3)
+    d.brain(b.ReplyFinished("fill-1", "Let me see."))
+    d.play(None)
+    d("over", d.live("fill-1"))
+    d.run(3.0)
+    assert [one.text for one in d.of(c.Fill)] == ["Let me see."]
 
 
 # ------------------------------------------------------------------------------------------------------------- think

@@ -70,6 +70,7 @@ from .replies import Lead, Outcome, Reply
 from .silence import SilenceWatch
 from .speech.commands import Command, command_in
 from .speech.pauses import asks_for_pause
+from .speech.stress import Syllables
 from .think_actions import Later, ThinkActions, Thought
 from .transcripts import Transcripts
 from .turn_taking import Spoken, why_no_end, why_no_start
@@ -162,7 +163,8 @@ class Conversation:
         self._live: dict[str, Reply] = {}
         """The replies that have begun and are not over, in the order in which they began."""
         self._asked: list[Reply] = []
-        """Replies of the agent's own words that have not begun."""
+        """Replies that have not begun: of the agent's own words, and answers that come in spite of what the user says
+        (`_let_go`)."""
         self._due: Reply | None = None
         """The answer to the user's turn, until the brain begins it. One that was interrupted before that is refused,
         and stays here to take the place of what the brain begins next."""
@@ -255,8 +257,9 @@ class Conversation:
             self._do(ToolResult(call_id, json.dumps({"error": "the client has not answered"})))
         due = self._due
         if due is not None and due.state == "asked" and self.clock >= due.expected_until:
-            self._due = None
+            self._let_go()
             self.turns.drop_open(self._now_ms)
+        self._refuse([one for one in self._asked if not one.own_words and self.clock >= one.expected_until])
         self._say_by_itself()
         if self.accompanied:
             self._alone_since = self.clock
@@ -269,7 +272,7 @@ class Conversation:
         """The greeting, where its time has come; what is said while an answer is waited for; what breaks a silence."""
         free = self.state in ("listening", "idle") and self._is_answered()
         free = free and not (self.paused or self.winding_up or self.leaving)
-        if free and self._greeter.waits:
+        if free and self._greeter.waits and self.accompanied:
             self._greet()
         self._fill()
         silence = self.config.silence
@@ -284,8 +287,11 @@ class Conversation:
 
     # ------------------------------------------------------------------------------------------------------- control
 
-    def speak(self, text: str, priority: Priority = "INTERRUPT", interruptable: bool = True) -> Reply | None:
-        """Has a text said (`Agent.speak`). Raises InvalidArgument, BadState."""
+    def speak(
+        self, text: str, priority: Priority = "INTERRUPT", interruptable: bool = True, *, user: str = ""
+    ) -> Reply | None:
+        """Has a text said (`Agent.speak`). `user`: who sent it, where it came through the channel. Raises
+        InvalidArgument, BadState."""
         self.check_not_paused()
         if not text.strip() or len(text.encode()) > MAX_SPEAK:
             raise InvalidArgument(f"text must have 1..{MAX_SPEAK} bytes, got {len(text.encode())}")
@@ -294,8 +300,8 @@ class Conversation:
         if priority == "IGNORE" and self.state in ("speaking", "thinking"):
             return None
         if priority == "INTERRUPT":
-            self._cut(force=True, cause="speak")
-        return self._say(text, "speak", interruptable)
+            self._cut(force=True, cause="speak", transport="rtm" if user else "http")
+        return self._say(text, "speak", interruptable, user=user)
 
     def interrupt(self, transport: Transport = "http") -> bool:
         """Stops what is being said or thought, or waits to be; returns whether there was anything. `transport`: how
@@ -313,12 +319,10 @@ class Conversation:
         self._review()
         return cut
 
-    def tell(
-        self, text: str, role: Literal["user", "system"] = "user", *, user: str = "", interruptable: bool = True
-    ) -> Reply:
+    def tell(self, text: str, role: Literal["user", "system"] = "user", *, user: str = "") -> Reply:
         """Takes a message in text, which is answered (`Agent.tell`). Raises InvalidArgument, BadState."""
         self._check_told(text)
-        turn, reply = self._ask("text", user, interruptable)
+        turn, reply = self._ask("text", user)
         self._greeter.answered()
         turn.user_text = text
         self.history.add(role, text, turn.turn_id, self.transcripts.wall_ms)
@@ -337,7 +341,8 @@ class Conversation:
         if priority == "append" and not self._is_answered():
             self._later.add(thought)
         else:
-            self._cut(force=False, cause="think", transport="rtm")
+            if priority == "interrupted":
+                self._cut(force=False, cause="think", transport="rtm")
             self._think_of(thought)
         return thought.reply
 
@@ -368,8 +373,7 @@ class Conversation:
         return thought.reply
 
     def _think_of(self, thought: Thought) -> None:
-        turn = self.turns.begin("text" if thought.reply.reason == "text" else "think", self._now_ms, thought.user)
-        turn.user_ended_ns = self._ns
+        turn = self._turn_of("text" if thought.reply.reason == "text" else "think", thought.user)
         turn.user_text = thought.text
         self._greeter.answered()
         self.history.add("user", thought.text, turn.turn_id, self.transcripts.wall_ms)
@@ -416,12 +420,19 @@ class Conversation:
         self._do(Respond(reply, instructions))
         return reply
 
-    def _ask(self, reason: StartReason, user: str = "", interruptable: bool = True) -> tuple[Turn, Reply]:
+    def _ask(self, reason: StartReason, user: str = "") -> tuple[Turn, Reply]:
         """A turn that nobody speaks, and the reply that is due to it."""
         self._cut(force=False, cause="think", transport="rtm" if user else "http")
+        return self._turn_of(reason, user), self._expect_reply(reason)
+
+    def _turn_of(self, reason: StartReason, user: str) -> Turn:
+        """Begins a turn that nobody speaks, in the place of what waits for an answer, or may yet turn out to."""
+        self._let_go(force=False)
+        if self._settled is not None:
+            self._settled.replaced = True
         turn = self.turns.begin(reason, self._now_ms, user)
         turn.user_ended_ns = self._ns
-        return turn, self._expect_reply(reason, interruptable)
+        return turn
 
     def tool_result(self, call_id: str, output: str) -> None:
         """Takes what a function of the client's returned (`Agent.tool_result`), whatever the agent does meanwhile: it
@@ -435,7 +446,7 @@ class Conversation:
         if self.paused:
             return
         self.paused = True
-        self._due = None
+        self._let_go()
         self._forget_thoughts()
         self.turns.drop_open(self._now_ms, "interrupt")
         self._nothing_beside()
@@ -480,7 +491,7 @@ class Conversation:
         if self.winding_up:
             return
         self.winding_up = True
-        self._due = None
+        self._let_go()
         self._forget_thoughts()
         self.turns.drop_open(self._now_ms, "leave")
         self._nothing_beside()
@@ -505,7 +516,6 @@ class Conversation:
         meanwhile interrupts it as ever."""
         self.leaving = True
         self._forget_thoughts()
-        self._nothing_beside()
         self._review()
 
     @property
@@ -562,14 +572,17 @@ class Conversation:
     def _greet(self) -> None:
         how, text = self.config.greeting, self.config.llm.greeting_message or ""
         if self._greeter.look(self.clock) and (text or how.audio_url):
-            self._cut_off([reply for reply in self._live.values() if reply.reason == "greeting"])
+            self._cut_off([reply for reply in self._live.values() if reply.reason == "greeting"], None)
             self._say(text, "greeting", how.interruptable, recorded=bool(how.audio_url))
 
     def left(self, user: str) -> None:
         """Somebody is gone."""
         self.users.discard(user)
         if not self.accompanied:
-            self._greeter.alone(self.config.greeting)
+            unheard = [one for one in self._live.values() if one.reason == "greeting" and one.state == "begun"]
+            self._cut_off(unheard, None)
+            unsaid = self._refuse([one for one in self._asked if one.reason == "greeting"])
+            self._greeter.alone(self.config.greeting, missed=unsaid or bool(unheard))
         if self._spoken is not None and self._spoken.until is not None and self._spoken.user == user:
             self._cut_speech("left")
         self._review()
@@ -617,7 +630,10 @@ class Conversation:
         try:
             return self._told(user, m.read(said))
         except LipwireError as exc:
-            self.message_refused(exc)
+            if (uuid := m.picture_in(said)) is None:
+                self.message_refused(exc)
+            else:
+                self.picture_refused(uuid, exc.code, str(exc))
         return None
 
     def _told(self, user: str, message: m.ClientMessage | None) -> Reply | None:
@@ -640,7 +656,7 @@ class Conversation:
                     metadata=message.metadata,
                 )
             case m.Announcement(text=text, priority=priority, interruptable=interruptable):
-                return self.speak(text, priority, interruptable)
+                return self.speak(text, priority, interruptable, user=user)
             case m.Interrupt():
                 self.interrupt("rtm")
             case m.ToolResult(call_id, output):
@@ -648,19 +664,24 @@ class Conversation:
             case m.Upload():
                 self._uploaded(user, message)
             case m.Mark(begins=begins, request_id=request_id):
+                spoken = self.spoken
                 why_not = self.manual_start(user) if begins else self.manual_end(user)
-                self.transcripts.marked(begins, request_id, self._newest_turn, why_not)
+                turn_id = self._newest_turn if begins or spoken is None else spoken
+                self.transcripts.marked(begins, request_id, turn_id, why_not)
             case None:
                 self.ignored += 1
         return None
 
     def _uploaded(self, user: str, upload: m.Upload) -> None:
-        if "image" in self.config.llm.input_modalities and self.config.brain in ("cascade", "realtime"):
+        why = None
+        if self.config.brain not in ("cascade", "realtime"):
+            why = f"the brain {self.config.brain} takes none"
+        elif "image" not in self.config.llm.input_modalities:
+            why = "llm.input_modalities has no image"
+        if why is None:
             self._do(TakePicture(user, upload))
         else:
-            self.picture_refused(
-                upload.uuid, "NO_PICTURES", "This agent sees no pictures: llm.input_modalities has no image."
-            )
+            self.picture_refused(upload.uuid, "NO_PICTURES", f"This agent sees no pictures: {why}.")
 
     def picture_taken(self, upload: m.Upload, width: int, height: int, size: int) -> None:
         """A picture of a user's is shown to the brain: its sides, and the bytes that it came in."""
@@ -694,6 +715,7 @@ class Conversation:
             case b.ReplyAudio(reply_id, pcm, rate):
                 if (reply := self._reply(reply_id)) is not None:
                     self._answer_begins(reply)
+                    reply.syllables.add(pcm, rate)
                     self._do(Play(reply, pcm, rate))
             case b.ReplyText(reply_id):
                 if (reply := self._reply(reply_id)) is not None:
@@ -711,6 +733,8 @@ class Conversation:
                 self._user_speaks(onset_ns, item_id, aside)
             case b.SpeechStopped(end_ns, item_id):
                 self._user_spoke(end_ns, item_id)
+            case b.SpeechResumed():
+                self._user_goes_on()
             case b.UserText():
                 self._user_text(event)
             case b.ToolCalled():
@@ -737,7 +761,8 @@ class Conversation:
             self._injected = None
         elif reply in self._asked:
             self._asked.remove(reply)
-        if reply.own_words and reply.reason not in ("speak", "filler"):  # nobody else hears of it
+        nobody_asked = reply.own_words or reply.reason == "silence"
+        if nobody_asked and reply.reason not in ("speak", "filler"):  # nobody else hears of it
             self.failures += 1
             logger.warning("[%s] the %s message cannot be said: %s", self.config.name, reply.reason, error)
             self._do(Emit(b.Failed("TTS_ERROR", str(error))))
@@ -766,12 +791,12 @@ class Conversation:
             left = self._left_ms([reply for reply in self._live.values() if reply.interruptable])
             self._beside.began(turn, at_the_end=left is not None and left <= AT_THE_END)
         else:
-            self._due = None
+            self._let_go(force=False)
             turn = self.turns.begin("speech", self._now_ms, user)
         turn.user_began_ns = onset_ns
         turn.least_voice_ms = detection.speaking_interrupt_duration_ms if spoke else detection.interrupt_duration_ms
         self._is_of(item_id, turn)
-        by_client = by_hand or detection.end_of_speech == "manual"
+        by_client = by_hand or not detection.ends_by_itself
         self._spoken = Spoken(turn, user, by_hand, self._in(MAX_TURN_MS / 1000) if by_client else None)
         if self._doubt is not None:
             self._doubt.until = None
@@ -786,9 +811,17 @@ class Conversation:
         if (aside := self._beside.of(known)) is not None and not aside.calls:
             aside.turn.user_ended_ns = end_ns
             return
+        if self._beside.forgot(known):
+            return
         turn = self.turns.open
         if turn is None or turn.start_reason != "speech":
-            turn = self.turns.begin("speech", self._now_ms, self._speaks)
+            self._let_go(force=False)
+            if known is not None and known.end_reason == "no_reply" and known.user_ended_ns is None:
+                turn = known  # something else was asked while the user spoke
+                self.turns.drop_open(self._now_ms, "speech")
+                self.turns.again(turn)
+            else:
+                turn = self.turns.begin("speech", self._now_ms, self._speaks)
             if self._doubt is not None:
                 self._doubt.turns.append(turn)
         self._is_of(item_id, turn)
@@ -797,6 +830,13 @@ class Conversation:
         self._expect(injected or Reply("speech"))
         if self._doubt is not None:
             self._doubt.until = self._in(self.config.turn_detection.false_interruption_timeout)
+
+    def _user_goes_on(self) -> None:
+        """After a pause in his turn: who listens nods."""
+        if self.config.feelings is False or self.state != "listening" or self._spoken is None or self._doubt:
+            return
+        for feeling in self._acting.listen((self._now_ms - self._spoken.turn.start_ms) / 1000, self.clock):
+            self._do(Show(feeling))
 
     def _is_of(self, item_id: str | None, turn: Turn) -> None:
         """An item of the user's belongs to this turn; what it belongs to already stays."""
@@ -812,11 +852,12 @@ class Conversation:
             turn = self.turns.open or self.turns.newest or self.turns.begin("speech", self._now_ms, self._speaks)
             self._is_of(event.item_id, turn)
         user = turn.user or self._speaks
-        aside = self._beside.of(turn)
-        if aside is None or not unwanted(self.config.interruption):
+        aside, forgotten = self._beside.of(turn), self._beside.forgot(turn)
+        if not (aside or forgotten) or not unwanted(self.config.interruption):
             self.transcripts.user(turn.turn_id, user, event.text, event.final, event.words, self._now_ms)
         if aside is not None:
             self._said_beside(aside, event)
+        if aside is not None or forgotten:
             return
         if self._settle_doubt(turn, event) or not event.final:
             return
@@ -829,7 +870,7 @@ class Conversation:
         detection = self.config.turn_detection
         waits = detection.end_of_speech == "semantic" and detection.pause_state
         if waits and turn is self.turns.open and asks_for_pause(event.text, self.config.language):
-            self._due = None  # the brain waits for what follows
+            self._let_go()  # the brain waits for what follows
             self.turns.drop_open(self._now_ms)
 
     def _user_said(self, turn: Turn, event: b.UserText) -> None:
@@ -896,7 +937,7 @@ class Conversation:
         if what == "calls":
             aside.calls = True
             self._cut(force=False)
-            self._due = None
+            self._let_go(force=False)
             self.turns.drop_open(self._now_ms)
             self.turns.again(turn)
             if turn.user_ended_ns is not None:
@@ -914,7 +955,7 @@ class Conversation:
             if event.text.strip():
                 self._answer_beside([(turn, event)])
             elif turn is self.turns.open:  # what was taken for a keyword was none
-                self._due = None
+                self._let_go()
                 self.turns.drop_open(self._now_ms)
 
     def _answer_beside(self, said: list[tuple[Turn, b.UserText]]) -> None:
@@ -936,7 +977,7 @@ class Conversation:
 
     def _nothing_beside(self) -> None:
         """Nothing that was said beside will be answered."""
-        for aside in self._beside.take(waiting=False):
+        for aside in self._beside.forget():
             self.turns.end(aside.turn, "no_reply", self._now_ms)
 
     # --------------------------------------------------------------------------------- does the user interrupt it?
@@ -978,8 +1019,11 @@ class Conversation:
         if not late.means(event.text, self.config.language, detection, final=event.final):
             return True
         self._settled = None  # it was more than a noise after all, and took long to be understood
+        if late.replaced:
+            return False
         self._cut(force=False)
         if event.final or turn.user_ended_ns is not None:
+            self._let_go(force=False)
             self.turns.again(turn)
             reply = self._expect_reply("speech")
             if late.answers:  # which the brain has given, and will not give again by itself
@@ -1013,7 +1057,7 @@ class Conversation:
         assert doubt is not None
         self._cut_off([reply for reply in doubt.answers if reply.id in self._live])
         if self._due is not None and self._due.reason != "think":  # what was given meanwhile is answered all the same
-            self._due = None
+            self._let_go()
         self.turns.drop_open(self._now_ms)
         self._settled = doubt
         self.false_interruptions += 1
@@ -1044,7 +1088,7 @@ class Conversation:
         """A reply begins while there is a doubt: it answers what the user has said, if that was anything, and waits; or
         what was said before, and is held. `item_id`: the user's item that it answers, where the brain says so."""
         doubt = self._doubt
-        if doubt is None or reply.own_words:
+        if doubt is None or reply.own_words or reply.turn is not None:
             return
         turn = self._items.get(item_id) if item_id is not None else None
         if not (turn in doubt.turns if turn is not None else doubt.until is not None):
@@ -1058,6 +1102,11 @@ class Conversation:
         """Whether an item is known to be a noise."""
         turn = self._items.get(item_id) if item_id is not None else None
         return turn is not None and self._settled is not None and turn in self._settled.turns
+
+    def _gave_way(self, item_id: str | None) -> bool:
+        """Whether an item's turn is not to be answered, as something that was asked for took its place."""
+        turn = self._items.get(item_id) if item_id is not None else None
+        return turn is not None and turn.end_reason is not None and turn.caused_by in ("think", "interrupt")
 
     def _tool_called(self, event: b.ToolCalled) -> None:
         self._do(Emit(event))
@@ -1097,7 +1146,7 @@ class Conversation:
         elif turn is self.turns.open:
             if turn.user_ended_ns is None:
                 return  # the user still speaks: no reply is due yet
-            self._due = None
+            self._let_go()
             self.turns.end(turn, "failed", self._now_ms)
         message = "" if self.config.llm.failure_message == "" else sentence
         own_words = reply is not None and reply.own_words
@@ -1122,11 +1171,11 @@ class Conversation:
         filler = self.config.filler
         speaks = self._spoken is not None or self._doubt is not None
         busy = speaks or self._asked or any(reply.state == "heard" for reply in self._live.values())
-        if answer is None or filler is None or busy or not self._is_understood(answer):
+        if answer is None or answer.filled or filler is None or busy or not self._is_understood(answer):
             return
         if text := self._fillers.look(filler, self.clock):
             self._filler = reply = Reply("filler", interruptable=answer.interruptable, own_words=True)
-            reply.fills = answer
+            reply.fills, answer.filled = answer, True
             self._asked.append(reply)
             self._do(Fill(reply, text))
 
@@ -1141,12 +1190,13 @@ class Conversation:
         turn = self.turns.open if answer is self._due else answer.turn
         return turn is not None and (turn.start_reason != "speech" or bool(turn.user_text))
 
-    def _expect_reply(self, reason: StartReason, interruptable: bool = True) -> Reply:
-        return self._expect(Reply(reason, interruptable=interruptable))
+    def _expect_reply(self, reason: StartReason) -> Reply:
+        return self._expect(Reply(reason))
 
     def _expect(self, reply: Reply) -> Reply:
         if reply.reason != "silence":
             self._fillers.wait(self.clock)
+        self._let_go()
         self._due = reply
         self._due.expected_until = self._in(REPLY_DUE)
         if self.leaving:
@@ -1155,8 +1205,23 @@ class Conversation:
         self._review()
         return self._due
 
-    def _say(self, text: str, reason: StartReason, interruptable: bool = True, *, recorded: bool = False) -> Reply:
+    def _let_go(self, *, force: bool = True) -> None:
+        """The answer that is due will not be said; without `force` one that must not be interrupted will, in its own
+        turn."""
+        due, self._due = self._due, None
+        if due is None or due.state != "asked":
+            return
+        if force or due.interruptable:
+            due.state = "refused"
+        else:
+            due.turn, self.turns.open = self.turns.open, None
+            self._asked.append(due)
+
+    def _say(
+        self, text: str, reason: StartReason, interruptable: bool = True, *, recorded: bool = False, user: str = ""
+    ) -> Reply:
         reply = Reply(reason, interruptable=interruptable, expected_until=self._in(REPLY_DUE), own_words=True)
+        reply.user = user
         self._asked.append(reply)
         if len(self._asked) > REMEMBERED:
             self._asked.pop(0).state = "refused"
@@ -1181,6 +1246,11 @@ class Conversation:
                 reply.state = "refused"
                 assert self._settled is not None
                 self._settled.answers.append(reply)
+            elif item_id is None and (kept := next((one for one in self._asked if not one.own_words), None)):
+                reply = kept
+            elif self._gave_way(item_id) and (self._due is None or self._due.state == "asked"):
+                reply = Reply("agent")
+                reply.state = "refused"
             else:
                 reply, self._due = self._due or Reply("agent"), None
             self.asked(reply, reply_id)
@@ -1198,7 +1268,9 @@ class Conversation:
         if self.paused or self.winding_up or unasked or len(self._live) >= MAX_REPLIES:
             reply.state = "refused"
             self._do(Interrupted(reply.id, 0.0, ""))
-            if not reply.own_words and reply.reason != "agent":  # the turn that waited for it
+            if reply.turn is not None:
+                self.turns.end(reply.turn, "no_reply", self._now_ms)
+            elif not reply.own_words and reply.reason != "agent":  # the turn that waited for it
                 self.turns.drop_open(self._now_ms)
             return
         if reply.fills is not None:
@@ -1206,11 +1278,11 @@ class Conversation:
             return
         assert reply.reason != "filler"
         if reply.own_words:
-            reply.turn = self.turns.beside(reply.reason, self._now_ms)
+            reply.turn = self.turns.beside(reply.reason, self._now_ms, reply.user)
             if reply.reason == "silence":
                 reply.turn.action = "speak"
         else:
-            reply.turn = self.turns.answered(self._now_ms)
+            reply.turn = reply.turn or self.turns.answered(self._now_ms)
         reply.state = "begun"
         self._live[reply.id] = reply
         self._do(Add(reply))
@@ -1266,12 +1338,12 @@ class Conversation:
         was anything."""
         cut = [reply for reply in self._live.values() if force or reply.interruptable]
         self._cut_off(cut, cause, transport)
-        refused = self._refuse([reply for reply in self._asked if force or reply.interruptable])
+        refused = self._refuse([reply for reply in self._asked if force or reply.interruptable], cause, transport)
         self._end_doubt()
         return refused or bool(cut)
 
-    def _cut_off(self, cut: list[Reply], cause: Cause = "speech", transport: Transport = "http") -> None:
-        """Stops these, of those that have begun."""
+    def _cut_off(self, cut: list[Reply], cause: Cause | None = "speech", transport: Transport = "http") -> None:
+        """Stops these, of those that have begun. `cause`: None = nobody interrupts them."""
         if cut:
             self._do(Drop(cut))
         for reply in cut:
@@ -1282,26 +1354,30 @@ class Conversation:
             if reply.state == "heard":
                 for feeling in self._acting.cut(self.clock):
                     self._do(Show(feeling))
-                self.interruptions += 1
+                self.interruptions += cause is not None
                 self.transcripts.interrupted(reply.turn_id, self._now_ms)
             if reply.turn is not None:
                 reply.turn.caused_by, reply.turn.transport = cause, transport
             self._end(reply, "interrupted", text, played_ms)
 
-    def _refuse(self, unsaid: list[Reply]) -> bool:
-        """What was asked for in the agent's own words and has not begun is not said. Returns whether there was any."""
+    def _refuse(self, unsaid: list[Reply], cause: Cause | None = None, transport: Transport = "http") -> bool:
+        """What was asked for and has not begun is not said. Returns whether there was any."""
         for reply in unsaid:
             reply.state = "refused"
             self._asked.remove(reply)
+            if reply.turn is not None:
+                self.turns.end(reply.turn, "no_reply", self._now_ms, cause, transport)
             if reply.id:
                 self._do(Interrupted(reply.id, 0.0, ""))
         return bool(unsaid)
 
     def _end(self, reply: Reply, outcome: Outcome, text: str, played_ms: float) -> None:
         reply.state, reply.outcome = "over", outcome
+        reply.syllables = Syllables()  # it is remembered, and its sound is not
         if text or reply.lead is not None:
             status: t.TurnStatus = t.INTERRUPTED if outcome == "interrupted" else t.ENDED
-            if reply.fills is not None and outcome != "interrupted":  # the turn goes on
+            waits = reply.fills is not None and reply.fills.state in ("asked", "begun", "heard")
+            if waits and outcome != "interrupted":  # the turn goes on
                 status = t.RUNNING
             self._transcribe(reply, status, played_ms, text)
         if text:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..errors import InvalidArgument
 from ..protocol.agent_bodies import OPENAI_VOICE
 from .config import AgentConfig
 
@@ -41,10 +42,14 @@ def prompt(text: str) -> Changes:
 
 def system_messages(messages: list[dict[str, Any]]) -> Changes:
     """What chat messages at the head of every request change: they also are the instructions of a realtime service.
-    Raises ValueError: one is no message."""
-    for message in messages:
-        if not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str | list):
-            raise ValueError(f"no message: {message!r:.80}")
+    Raises InvalidArgument: one is no message."""
+    for at, message in enumerate(messages):
+        content = message.get("content")
+        if not isinstance(message.get("role"), str) or not isinstance(content, str | list):
+            raise InvalidArgument(f"[{at}] is no message: {message!r:.80}")
+        for number, part in enumerate(content if isinstance(content, list) else ()):
+            if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+                raise InvalidArgument(f'[{at}].content[{number}] is no part {{"type": "text", ...}}: {part!r:.80}')
     texts = [m["content"] for m in messages if m["role"] in ("system", "developer") and isinstance(m["content"], str)]
     return {"llm.system_messages": messages, "instructions": "\n\n".join(texts) or None}
 

@@ -99,7 +99,7 @@ def _end(turn: Mapping[str, Any]) -> dict[str, Any]:
             kind = "error"
             more = {"reason": "LLM_REQUEST_ERR" if by_model else "INTERNAL_ERR", "details": message}
         case "interrupted" | "no_reply" if reason == "interrupted" or cause in CAUSES:
-            kind, more = "interrupted", {"caused_by": CAUSES.get(cause, "start_of_speech")}
+            kind, more = "interrupted", {"caused_by": CAUSES[cause]} if cause in CAUSES else {}
             if cause in _ASKED:
                 more["transport"] = turn["transport"]
         case _:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from lipwire.agents.brains import make_brain, realtime
+from lipwire.agents.brains import calls, make_brain, realtime
 from lipwire.agents.brains.base import (
     Failed,
     ReplyAudio,
@@ -27,10 +27,11 @@ from lipwire.agents.brains.base import (
     ToolCalled,
     UserText,
 )
+from lipwire.agents.brains.completion import MAX_TEXT
 from lipwire.agents.brains.realtime import RealtimeBrain
 from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
 from lipwire.agents.http import ServiceError
-from lipwire.agents.speech.tts import OfflineTts
+from lipwire.agents.speech.tts import OfflineTts, Sound
 from lipwire.errors import BadState, BufferFull
 from support.fakes import FakeRealtime, Say, ToolCall
 from support.fakes.record import Record
@@ -799,3 +800,135 @@ async def test_what_a_call_brought_outlives_the_connection(when: str) -> None:
         done = await record.wait(ReplyFinished)
         assert (done.text, done.reason) == ("It is booked.", "done")
         assert len(record.of(ReplyStarted)) == len(booking.made) == 1 and not record.of(Failed)
+
+
+# ------------------------------------------------------------------------------------------- a service without measure
+
+
+async def test_faults_without_number_are_told_only_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with script() as (_, record, service):
+
+        async def flood() -> None:
+            known = len(record.of(UserText))
+            for n in range(10):
+                await service.connections[-1].send("no event")
+                await service.send("error", error={"code": f"code_{n}", "message": "no"})
+                await service.send("conversation.item.input_audio_transcription.failed", item_id=f"u{n}", error={})
+                await service.begin(f"failed{n}")
+                await service.end(f"failed{n}", "failed")
+            for n in range(40):
+                await service.begin(f"never{n}")
+            await service.transcript("u", "Hello.")
+            await record.wait(UserText, known + 1)
+
+        await flood()
+        assert len(record.of(Failed)) == realtime.MAX_COMPLAINTS
+        assert "no event" in record.of(Failed)[0].message
+        monkeypatch.setattr(realtime, "COMPLAINTS_SECONDS", 0.0)
+        await flood()
+        assert len(record.of(Failed)) > 3 * realtime.MAX_COMPLAINTS
+
+
+async def test_a_response_calls_only_so_many_functions_at_once() -> None:
+    booking = Booking()
+    async with script(tools=booking.tools) as (brain, record, service):
+        await service.begin("r1")
+        for n in range(40):
+            await service.call("r1", f"c{n}", json.dumps({"seats": n}))
+        done = await record.wait(ReplyFinished)
+        assert done.reason == "cancelled" and "more functions at once" in record.of(Failed)[0].message
+        await until(lambda: len(booking.made) == calls.MAX_CALLS)
+        for r in range(20):  # nor do all of them together
+            await service.begin(f"more{r}")
+            for n in range(10):
+                await service.call(f"more{r}", f"c{r}-{n}", json.dumps({"seats": 100 * r + 50 + n}))
+            await service.end(f"more{r}")
+        await service.transcript("u", "Hello.")
+        await record.wait(UserText)
+        assert len(booking.made) <= len(brain._tasks) <= realtime.MAX_TASKS + 20  # with those that wait for results
+        booking.let.set()
+        await until(lambda: len(results(service)) == len(booking.made))
+
+
+async def test_a_reply_calls_functions_only_so_often() -> None:
+    booking = Booking()
+    booking.let.set()
+    async with script(tools=booking.tools) as (_, record, service):
+        for n in range(calls.MAX_ROUNDS):
+            tag = {"metadata": service.of("response.create")[-1]["response"]["metadata"]} if n else {}
+            await service.begin(f"r{n}", **tag)
+            await service.call(f"r{n}", f"c{n}", json.dumps({"seats": n}))
+            await service.end(f"r{n}")
+            await until(lambda made=n + 1: len(service.of("response.create")) == made)
+        asked = [event["response"] for event in service.of("response.create")]
+        assert [one.get("tool_choice") for one in asked] == [None] * (calls.MAX_ROUNDS - 1) + ["none"]
+        await service.begin("last", metadata=asked[-1]["metadata"])
+        await service.call("last", "c", json.dumps({"seats": 99}))
+        await service.end("last")
+        assert (await record.wait(ReplyFinished)).reason == "cancelled"
+        assert [failed.message for failed in record.of(Failed)] == [
+            "the service calls functions 9 times; its reply is cut off"
+        ]
+        assert len(record.of(ReplyStarted)) == 1 and len(booking.made) == calls.MAX_ROUNDS
+
+
+class Mumbles(OfflineTts):
+    """Never comes to an end."""
+
+    async def speak(self, text: str) -> AsyncGenerator[Sound, None]:
+        await asyncio.sleep(600)
+        yield Sound(b"", 16_000)
+
+
+async def test_text_without_end_is_cut() -> None:
+    text = "word " * 20_000
+    async with script(lambda config: Mumbles("en-us", config.language)) as (brain, record, service):
+        await service.begin("r1")
+        for _ in range(3):
+            await service.say("r1", text)
+        await service.end("r1")
+        assert len((await record.wait(ReplyFinished)).text) == MAX_TEXT
+        await service.begin("r2")
+        for _ in range(3):
+            await service.write("r2", text)
+        await service.transcript("u", "Hello.")
+        await record.wait(UserText)
+        assert sum(map(len, brain._responses["r2"].reply.written.values())) == MAX_TEXT
+
+
+async def test_what_waits_behind_text_that_is_read_aloud_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(realtime, "MAX_BEHIND", 100_000)
+    async with script(lambda config: Mumbles("en-us", config.language)) as (brain, record, service):
+        await service.begin("r1")
+        await service.write("r1", "This comes as text. ")
+        for _ in range(100):
+            await service.say("r1", "", 0.1)
+        assert (await record.wait(ReplyFinished)).reason == "cancelled"
+        assert [failed.message for failed in record.of(Failed)] == ["the reply is too long; it is cut off"]
+        await until(lambda: service.of("response.cancel"))
+        assert [event["response_id"] for event in service.of("response.cancel")] == ["r1"]
+        assert not brain._responses["r1"].reply.behind
+
+
+async def test_what_the_service_names_is_bounded() -> None:
+    async with script() as (brain, record, service):
+        await service.begin("r" * 1000)
+        await service.begin("r1")
+        await service.say("r1", "Hello.", item="i" * 1000)
+        await service.call("r1", "c" * 1000)
+        await service.call("r1", "c", '"' + "a" * 100_000 + '"')
+        for n in range(realtime.MAX_ITEMS + 10):
+            await service.say("r1", "a", 0.01, item=f"item{n}")
+        assert (await record.wait(ReplyFinished)).reason == "cancelled"
+        told = [failed.message.rpartition(": ")[2] for failed in record.of(Failed)]
+        assert told == [
+            *["an id is too long"] * 3,
+            *["a call is too long"] * 2,
+            "the reply is too long; it is cut off",
+        ]
+        assert len(brain._responses["r1"].reply.told) <= realtime.MAX_ITEMS + 1
+        await service.begin("r2")
+        for n in range(realtime.MAX_ITEMS + 10):
+            await service.send("response.output_audio.delta", response_id="r2", item_id=f"item{n}", delta="AAAA")
+        assert (await record.wait(ReplyFinished, 2)).reason == "cancelled"
+        assert len(brain._responses["r2"].reply.items) <= realtime.MAX_ITEMS + 1

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from lipwire.agents.http import ServiceError
+from lipwire.agents.speech import answers
 from lipwire.agents.speech.stt import wav
 from lipwire.agents.speech.tts import Sound, SynthesisStream
 from lipwire.agents.speech.vendors import service
@@ -140,6 +141,8 @@ async def test_what_it_may_answer(name: str) -> None:
         ("application/json", b'{"url": "x"}', "'application/json', where sound was expected"),
         ("application/json", b'{"error": {"message": "no"}}', "answered an error"),
         ("application/json", b'{"audioContent": "AAA', "cut off"),
+        ("application/json", b'{"audioContent":\n[{\n"x": 1', "cut off"),
+        ("application/x-ndjson", b'{"x": 1}\n{"x":]}\n{"x": 1}\n', "what is no JSON"),
         ("application/json", b'{"audioContent": "https://a/b.mp3", "data": "ok"}', "where sound was expected"),
         ("audio/ogg", b"OggS" + bytes(400), "cannot be played"),
     ],
@@ -151,6 +154,35 @@ async def test_what_is_no_sound_is_told(kind: str, data: bytes, words: str) -> N
             await said(engine)
         await engine.close()
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
+def test_objects_over_several_lines_end_where_they_end(size: int) -> None:
+    value = {"said": 'a "quoted" [{', "path": "\\", "more": [[], {"{": "}"}], "audio": base64.b64encode(PCM).decode()}
+    data = (msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n\n") * 2
+    reader = answers.JsonSound()
+    found = [reader.take(data[at : at + size]) for at in range(0, len(data), size)]
+    assert b"".join(found) == PCM * 2  # each as soon as it is there, and nothing is left for the end
+    assert reader.end() == b""
+
+
+@pytest.mark.parametrize("line", [b"\n", b"[],\n", b'"]",\n', b'{"audio": []},\n'])
+def test_what_is_read_once_is_not_read_again_at_each_line(line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = 0
+
+    def decode(text: bytes) -> Any:
+        nonlocal read
+        read += len(text)
+        return value(text)
+
+    value = answers._value
+    monkeypatch.setattr(answers, "_value", decode)
+    reader, data = answers.JsonSound(), b"[\n" + line * 20_000
+    for at in range(0, len(data), 1000):
+        reader.take(data[at : at + 1000])
+    with pytest.raises(ServiceError, match="cut off"):
+        reader.end()
+    assert read <= 2 * len(data)
 
 
 async def test_sound_begins_before_the_answer_ends() -> None:
@@ -303,6 +335,37 @@ async def test_a_stall_in_a_sentence_says_nothing_twice(monkeypatch: pytest.Monk
     async with Service(make) as server:
         engine = OpenAiTts(server.url, voice="alloy")
         assert await said(engine) == (PCM, 24_000) and len(server.requests) == 2
+        await engine.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "drip", "whole"),
+    [
+        ("application/json", b"{", b" ", 60.0),  # never any sound
+        ("text/event-stream", b"data: " + as_json(audio=BASE64) + b"\n\n", b": alive\n\n", 60.0),
+        ("audio/pcm", PCM, bytes(2), 0.6),  # a little of it for ever
+    ],
+)
+async def test_what_drips_is_not_waited_for(
+    kind: str, first: bytes, drip: bytes, whole: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in {"FIRST_BYTE": 0.5, "BETWEEN": 0.3, "WHOLE": whole}.items():
+        monkeypatch.setattr(service, name, seconds)
+
+    def make(body: dict[str, Any]) -> Response:
+        async def stream() -> AsyncIterator[bytes]:
+            yield first
+            while True:
+                await asyncio.sleep(0.05)
+                yield drip
+
+        return Response(type=kind, stream=stream())
+
+    async with Service(make) as server:
+        engine = OpenAiTts(server.url, voice="alloy")
+        async with asyncio.timeout(10):
+            with pytest.raises(ServiceError, match="stalled"):
+                await said(engine)
         await engine.close()
 
 

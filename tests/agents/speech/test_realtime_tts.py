@@ -85,6 +85,23 @@ async def test_who_is_interrupted_gets_nothing_old_later() -> None:
         await speech.close()
 
 
+async def test_who_is_interrupted_while_a_connection_is_made_leaves_it_to_the_next() -> None:
+    async with reads(speed=2.0) as fake:
+        speech = tts(fake)
+        async with aclosing(speech.speak("A long sentence that nobody hears to its end.")) as sounds:
+            await anext(sounds)
+        opening = speech._opening
+        assert opening is not None
+        second = asyncio.create_task(seconds(speech, "Another one that is cancelled."))
+        while not opening.done():
+            await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        assert await seconds(speech, "New.") == pytest.approx(4 * 0.06)
+        assert len(fake.connections) == 2
+        await speech.close()
+
+
 @pytest.mark.parametrize(
     ("says", "options", "message"),
     [

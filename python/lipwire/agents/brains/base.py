@@ -51,6 +51,12 @@ class SpeechStopped(Struct, frozen=True, tag=True):
     item_id: str | None = None
 
 
+class SpeechResumed(Struct, frozen=True, tag=True):
+    """The user goes on after a pause in his turn, of `pause_ms`: a phrase of his has ended before it."""
+
+    pause_ms: int
+
+
 class UserText(Struct, frozen=True, tag=True):
     """What the user said. A partial one (`final` False) replaces the one before with the same `item_id`."""
 
@@ -130,6 +136,7 @@ class Failed(Struct, frozen=True, tag=True):
 BrainEvent = (
     SpeechStarted
     | SpeechStopped
+    | SpeechResumed
     | UserText
     | ReplyStarted
     | ReplyText
@@ -169,7 +176,8 @@ class Brain(Protocol):
         interruptable: bool = True,
     ) -> None:
         """A message in text, as if it had been said; with `respond` it is answered, else it counts for the next answer,
-        and for that of a user who is speaking.
+        and for that of a user who is speaking. With `respond` it takes the place of a user's turn that is over and not
+        answered yet: that is remembered, and no more.
 
         Args:
             metadata: goes to a chat service that wants it (`Llm.custom`, `Llm.metadata_enabled`), with the message.

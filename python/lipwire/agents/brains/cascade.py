@@ -40,7 +40,7 @@ from ..http import ServiceError
 from ..in_use import Part, fell_back
 from ..openai_models import SPEECH, speaks_by_realtime
 from ..speech.backchannels import is_backchannel
-from ..speech.endpointing import TurnBoundary
+from ..speech.endpointing import GAP_MS, TurnBoundary
 from ..speech.offline_stt import OfflineStt
 from ..speech.pauses import asks_for_pause
 from ..speech.scripts import unspaced
@@ -62,12 +62,13 @@ from .base import (
     ReplyStarted,
     ReplyText,
     Services,
+    SpeechResumed,
     SpeechStarted,
     SpeechStopped,
     TimedWord,
     UserText,
 )
-from .calls import Call
+from .calls import MAX_ROUNDS, Call
 from .completion import Completion, Piece
 from .context import ChatContext, Round
 from .dialects import Question
@@ -81,8 +82,6 @@ PICTURE_SECONDS = 3.0
 """Age at which a picture is too old to be shown to the model."""
 AHEAD_MS = 20_000
 """How far ahead of real time a reply is handed over: what waits to be played is bounded."""
-MAX_ROUNDS = 8
-"""Rounds of calls after which a model has to answer."""
 MAX_WAITING = 16
 """Replies that may wait for their turn; another one is refused."""
 MAX_USERS = 8
@@ -168,6 +167,8 @@ class _UserTurn:
         self.over = False
         self.aside = False
         """Whether it goes into what the agent says or thinks, and does not interrupt it by itself."""
+        self.replaced = False
+        """Whether something that was asked meanwhile is answered in its place."""
         self.doubtful = False
         """Whether it goes into what the agent says, which is held until it is known what this is."""
         self.heard_at = time.monotonic()
@@ -279,6 +280,8 @@ class CascadeBrain:
         self._make_detector = TurnDetectors(config.language, services.end_of_turn)
         self._detectors: dict[str, TurnDetector] = {}
         self._turn: _UserTurn | None = None
+        self._not_understood: set[_UserTurn] = set()
+        """Turns that are over, and whose text is not known."""
         self._last_turn: asyncio.Task[None] | None = None
         """Takes the turn that ended last to its reply."""
         self._unanswered = False
@@ -374,6 +377,8 @@ class CascadeBrain:
         if event is not None:
             self._stopped(turn)
             return
+        if detector.endpointer.resumed_ms > GAP_MS and not turn.aside:
+            self._emit(SpeechResumed(detector.endpointer.resumed_ms))
         if turn.result is None:
             turn.hearing.feed(pcm)
             if self._may_be_over(detector):
@@ -460,11 +465,13 @@ class CascadeBrain:
     def _stopped(self, turn: _UserTurn) -> None:
         self._turn = None
         turn.over = True
+        self._not_understood.add(turn)
         turn.doubtful = self._doubted
         if turn.result is None:
             turn.result = self._spawn(turn.hearing.finish())
         self._emit(SpeechStopped(time.monotonic_ns(), turn.item_id))
         self._last_turn = self._spawn(self._understand(turn, turn.result, self._last_turn))
+        self._last_turn.add_done_callback(lambda _: self._not_understood.discard(turn))
 
     async def _understand(
         self, turn: _UserTurn, result: asyncio.Task[Transcript], before: asyncio.Task[None] | None
@@ -476,7 +483,7 @@ class CascadeBrain:
                 await asyncio.wait([before])
             if turn.aside:  # nothing is due to it
                 self._emit(UserText(turn.item_id, "", True))
-            self._emit(Failed("STT_ERROR", str(exc), minor=turn.aside))
+            self._emit(Failed("STT_ERROR", str(exc), minor=turn.aside or turn.replaced))
             return
         if before is not None:
             await asyncio.wait([before])
@@ -484,6 +491,10 @@ class CascadeBrain:
         self._emit(UserText(turn.item_id, text, True, transcript.words))
         if turn.aside:
             return  # the conversation says what becomes of it
+        if turn.replaced:
+            if text:
+                self._context.add("user", text)
+            return
         if turn.doubtful and not self._unanswered and self._is_backchannel(text):
             return  # the agent goes on with what it says
         if text:
@@ -522,12 +533,19 @@ class CascadeBrain:
     ) -> None:
         self._context.add(role, text, metadata)
         if respond:
+            self._replace()
             self._answer(None, None, kept=not interruptable)
         elif self._turn is not None:
             self._unanswered = True
 
     def respond(self, instructions: str | None = None) -> None:
+        self._replace()
         self._answer(instructions, None)
+
+    def _replace(self) -> None:
+        """What is asked now is answered in the place of what a user has said and is not understood yet."""
+        for turn in self._not_understood:
+            turn.replaced = True
 
     def update(self, changes: dict[str, Any]) -> None:
         apply(self._config, changes)
@@ -565,14 +583,16 @@ class CascadeBrain:
             if reply.kind == "chat" and not reply.kept:
                 self._drop(reply)
         reply_id = self._begin("chat", lambda reply, speech: self._think(reply, speech, instructions), item_id)
-        self._replies[reply_id].kept = kept
+        if kept:
+            self._replies[reply_id].kept = True
+            self._context.expect(reply_id)
 
     def speak(self, text: str) -> str:
         return self._begin("speak", _given(text), None)
 
     def remember(self, reply_id: str, text: str) -> None:
         """See `Remembering`."""
-        self._context.said(reply_id, without_tags(text))
+        self._context.said(reply_id, without_tags(text), given=True)
 
     def fill(self, text: str) -> str:
         """See `Filling`."""
@@ -656,6 +676,8 @@ class CascadeBrain:
         if failed is not None:
             self._emit(failed)
         self._hand(reply, reply.shows())
+        if reply.kept:
+            self._context.said(reply.id, reply.text)  # also where that is nothing: no more of it is expected
         self._emit(ReplyFinished(reply.id, reply.text, "failed" if failed is not None else "done"))
 
     def _failure(self, code: str, error: BaseException, reply: _Chained) -> Failed:
@@ -682,7 +704,7 @@ class CascadeBrain:
         if reply.dropped or not events:
             return
         if not reply.aside:
-            self._context.said(reply.id, reply.text)
+            self._context.said(reply.id, reply.text, given=reply.kind == "speak")
         for event in events:
             self._emit(event)
 
@@ -709,6 +731,9 @@ class CascadeBrain:
         if instructions:
             self._context.note(reply.id, instructions)
         try:
+            for other in reply.before:
+                if other.kept:  # else the model answers that question once more
+                    await other.finished.wait()
             while self._calls:
                 await asyncio.wait(self._calls)
             await self._caller.ready()
@@ -734,7 +759,7 @@ class CascadeBrain:
                 messages[last] = chat.with_picture(messages[last], picture)
         voice = openai_voice(self._config.voice)
         instructions = self._config.instructions
-        metadata = self._context.metadata
+        metadata = self._context.metadata(reply.id)
         return question(
             llm, messages, tools, voice=voice, instructions=instructions, may_call=may_call, metadata=metadata
         )

@@ -17,7 +17,8 @@ from msgspec import Struct
 from ...errors import BadData
 from ...outward import Outward, OutwardRefused, site
 from ..config import Llm
-from ..http import MAX_WAIT, ServiceClient, ServiceError, failure, log_details, read_all, refusal
+from ..http import MAX_WAIT, ServiceClient, ServiceError, failure, log_details, pieces, read_all, refusal
+from .calls import encode
 from .completion import RATE, BrokeOff, Completion, Piece
 from .dialects import Question, dialect_of
 from .sse import MAX_EVENT, EventReader
@@ -135,7 +136,7 @@ class ChatClient:
 
     async def stream(self, body: dict[str, Any], completion: Completion) -> AsyncGenerator[Piece, None]:
         """The pieces of the answer to `body`, which also gather in `completion`. A service that is too busy to look at
-        it (BUSY) is asked once more, when it wants that.
+        it (BUSY) is asked once more, when it wants that; and so is one that has forgotten the conversation.
 
         Raises:
             ServiceError: the service refused, broke off, stalled, or sent what is no completion.
@@ -147,6 +148,9 @@ class ChatClient:
                         yield piece
                 return
             except ServiceError as exc:
+                if not again and (anew := self.dialect.again(self.llm, exc.status)) is not None:
+                    body = anew
+                    continue
                 if again or exc.status not in BUSY or (exc.wait or 0.0) > MAX_WAIT:
                     raise
                 wait = exc.seconds_to_wait()
@@ -162,7 +166,7 @@ class ChatClient:
         headers = self._in_front({"content-type": "application/json", "accept": "text/event-stream"})
         wait = _Wait(self.timeouts)
         try:
-            content = msgspec.json.encode(body)
+            content = encode(body)
             if self._opens_no_thought(body):
                 completion.hold()
             async with asyncio.timeout(self.timeouts.first_token) as limit:
@@ -195,7 +199,7 @@ class ChatClient:
         reader = EventReader()
         wait.begins(loop.time())
         linger, late = 0.0, False
-        async for data in response.aiter_bytes():
+        async for data in pieces(response):
             for event in reader.feed(data):
                 moves, over = completion.moves, completion.over
                 if (piece := completion.take(event, self.rate)) is not None:

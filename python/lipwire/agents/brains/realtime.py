@@ -49,7 +49,7 @@ from .base import (
     SpeechStopped,
     UserText,
 )
-from .calls import read_arguments, valid_arguments
+from .calls import MAX_ARGUMENTS, MAX_CALLS, MAX_ROUNDS, read_arguments, valid_arguments
 from .completion import MAX_TEXT
 from .generation import Generation
 from .items import Items
@@ -79,6 +79,17 @@ PICTURE_SECONDS = 3.0
 MAX_AUDIO_MS = 30 * 60_000
 MAX_RESPONSES = 16
 """Responses under way; the oldest is forgotten."""
+MAX_ID = 256
+"""Characters of an id of the service's."""
+MAX_ITEMS = 256
+"""The service's items that one reply may be made of."""
+MAX_BEHIND = 32 << 20
+"""Bytes of events that may wait for text that is read aloud: some 8 minutes of sound."""
+MAX_TASKS = 128
+"""Calls of functions that may run at once, whichever responses they are of."""
+MAX_COMPLAINTS = 8
+"""Faults of the service's that are told within COMPLAINTS_SECONDS; more of them say nothing new."""
+COMPLAINTS_SECONDS = 60.0
 
 GA_NAMES = {
     f"response.{name}.{end}": f"response.output_{name}.{end}"
@@ -119,7 +130,13 @@ class _Responses(Generation):
         self.mute = False
         """Such text cannot be said, which has been told."""
         self.behind: list[dict[str, Any]] = []
-        """Events that came behind such text, until that has been handed over."""
+        """Events that came behind such text, until that has been handed over,"""
+        self.behind_bytes = 0
+        """and how many bytes they have."""
+        self.length = 0
+        """Characters of text that have come of it."""
+        self.rounds = 0
+        """How often it has called functions."""
 
 
 class _Call(Struct, eq=False):
@@ -132,6 +149,13 @@ class _Call(Struct, eq=False):
     key: tuple[str, bytes]
     result: asyncio.Task[str]
     """Those of equal calls may be one."""
+
+
+def _check_id(value: Any) -> Any:
+    """The id, or what stands in its place. Raises ValueError: it is too long to be kept."""
+    if isinstance(value, str) and len(value) > MAX_ID:
+        raise ValueError("an id is too long")
+    return value
 
 
 class _Response(Struct, eq=False):
@@ -200,6 +224,8 @@ class RealtimeBrain:
         """The calls whose results the service has not been told, by their keys."""
         self._kept: deque[_Responses] = deque(maxlen=KEPT_REPLIES)
         self._picture: chat.Picture | None = None
+        self._complained: deque[float] = deque(maxlen=MAX_COMPLAINTS)
+        """When faults of the service's were told last."""
         self._closed = False
 
     def _fresh(self) -> None:
@@ -305,11 +331,11 @@ class RealtimeBrain:
                 self._spawn(self._follow_up(reply, None))
         active = [reply for reply in replies if not reply.dropped and not reply.calls]
         for reply in active:
-            self._emit(Failed("REALTIME_ERROR", reason, reply.id))
+            self._complain("REALTIME_ERROR", reason, reply.id)
             self._finish(reply, "failed")
         if self._speaking:  # the next connection will not know it
             if not active:
-                self._emit(Failed("REALTIME_ERROR", reason))
+                self._complain("REALTIME_ERROR", reason)
             self._emit(SpeechStopped(time.monotonic_ns()))
         begun = self._asked or self._next
         if begun is not None and not begun.dropped:
@@ -539,7 +565,7 @@ class RealtimeBrain:
     def _stalled(self, reply: _Responses) -> None:
         if not reply.dropped:
             reply.dropped = True
-            self._emit(Failed("REALTIME_ERROR", f"the response stalled for {STALLED:g} s", reply.id))
+            self._complain("REALTIME_ERROR", f"the response stalled for {STALLED:g} s", reply.id)
             self._finish(reply, "failed")
 
     def _cancel(self, response: _Response) -> None:
@@ -617,13 +643,25 @@ class RealtimeBrain:
         try:
             event = msgspec.json.decode(text)
             kind = event["type"]
+            for name in ("item_id", "response_id"):
+                _check_id(event.get(name, ""))
             handler = getattr(self, "_on_" + GA_NAMES.get(kind, kind).replace(".", "_"), None)
             if handler is not None:
                 handler(event)
         except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as exc:
             # What the service sends is its own; what of it is no event costs this one and no more.
-            logger.warning("agent %s: not understood: %.200s", self._config.name, text, exc_info=True)
-            self._emit(Failed("REALTIME_ERROR", f"the service sent what is no event: {type(exc).__name__}: {exc}"))
+            why = f"the service sent what is no event: {type(exc).__name__}: {exc!s:.200}"
+            if self._complain("REALTIME_ERROR", why):
+                logger.warning("agent %s: not understood: %.200s", self._config.name, text, exc_info=True)
+
+    def _complain(self, code: str, message: str, reply_id: str | None = None, *, minor: bool = False) -> bool:
+        """Tells a fault of the service's, of which there may be any number; returns whether it was told."""
+        now = time.monotonic()
+        if len(self._complained) == MAX_COMPLAINTS and now - self._complained[0] < COMPLAINTS_SECONDS:
+            return False
+        self._complained.append(now)
+        self._emit(Failed(code, message, reply_id, minor=minor))
+        return True
 
     def _on_error(self, event: dict[str, Any]) -> None:
         error = event["error"]
@@ -636,7 +674,7 @@ class RealtimeBrain:
             self._in_the_way(asked if about in (None, getattr(asked, "id", None)) else None, about)
             return
         if asked is None or about != asked.id:
-            self._emit(Failed("REALTIME_ERROR", message))
+            self._complain("REALTIME_ERROR", message)
             return
         self._asked = None
         if not asked.dropped:
@@ -647,7 +685,7 @@ class RealtimeBrain:
     def _in_the_way(self, asked: _Responses | None, about: str | None) -> None:
         """Another response keeps the service from one: it is asked for again when that is over."""
         if asked is None:
-            if about is None:  # what we did not ask for answers the user's turn
+            if about is None and len(self._waiting) < MAX_WAITING:  # what we did not ask for answers the user's turn
                 answer = _Responses("chat", {})
                 answer.item = self._item
                 self._waiting.appendleft(answer)
@@ -697,11 +735,11 @@ class RealtimeBrain:
         # The model hears by itself: the reply comes all the same.
         error = event.get("error") or {}
         self._details(str(error.get("message", error)))
-        self._emit(Failed("STT_ERROR", f"there is no transcript: the service reported {word(error)}", minor=True))
+        self._complain("STT_ERROR", f"there is no transcript: the service reported {word(error)}", minor=True)
 
     def _on_response_created(self, event: dict[str, Any]) -> None:
         created = event["response"]
-        response_id = created["id"]
+        response_id = _check_id(created["id"])
         if response_id in self._responses:
             return
         tag = (created.get("metadata") or {}).get(TAG)
@@ -765,11 +803,11 @@ class RealtimeBrain:
 
     def _told(self, reply: _Responses, event: dict[str, Any], text: str) -> None:
         if reply.aloud is not None:
-            reply.behind.append(event)
+            self._wait(reply, event)
             return
         if self._tells(reply, event):
             reply.next_part()
-        if len(reply.text) >= MAX_TEXT:
+        if not (text := self._counted(reply, text)):
             return
         self._stamp(reply, "first_token")
         if not (text := reply.reads(text)):
@@ -800,9 +838,7 @@ class RealtimeBrain:
         """Text of an answer that has no sound: the agent's own voice says it; without one it is told."""
         item_id = event.get("item_id", "")
         if reply.behind:
-            reply.behind.append(event)
-            return
-        if len(reply.text) >= MAX_TEXT:
+            self._wait(reply, event)
             return
         if any(item == item_id for item, _ in reply.items) or (reply.aloud is None and not self._read_aloud(reply)):
             self._told(reply, event, text)
@@ -810,9 +846,32 @@ class RealtimeBrain:
         assert reply.aloud is not None
         if self._tells(reply, event):
             reply.aloud[0].next_part()
+        if not (text := self._counted(reply, text)):
+            return
         reply.written[item_id] = reply.written.get(item_id, "") + text
         self._stamp(reply, "first_token")
         reply.aloud[0].say(text)
+
+    def _counted(self, reply: _Responses, text: str) -> str:
+        """What of a piece of a reply's text is taken."""
+        if len(reply.told) > MAX_ITEMS:
+            self._too_long(reply)
+            return ""
+        text = text[: MAX_TEXT - reply.length]
+        reply.length += len(text)
+        return text
+
+    def _wait(self, reply: _Responses, event: dict[str, Any]) -> None:
+        """An event waits until the text before it has been read aloud."""
+        reply.behind.append(event)
+        reply.behind_bytes += 1024 + len(msgspec.json.encode(event))  # a small one takes more than its letters
+        if reply.behind_bytes > MAX_BEHIND:
+            self._too_long(reply)
+
+    def _too_long(self, reply: _Responses) -> None:
+        if not reply.dropped:
+            self._complain("REALTIME_ERROR", "the reply is too long; it is cut off", reply.id)
+            self._break_off(reply)
 
     def _read_aloud(self, reply: _Responses) -> bool:
         """Begins to read a reply aloud; returns whether there is a voice for it."""
@@ -843,8 +902,10 @@ class RealtimeBrain:
 
     def _follow(self, reply: _Responses) -> None:
         """What came behind text that was read aloud."""
-        behind, reply.behind = reply.behind, []
+        behind, reply.behind, reply.behind_bytes = reply.behind, [], 0
         for event in behind:
+            if reply.dropped:
+                return
             if event["type"].endswith("audio.delta"):
                 self._sound(reply, event)
             else:
@@ -870,12 +931,13 @@ class RealtimeBrain:
             reply.aloud[1].cancel()  # the text is that of sound, which comes after all
             reply.aloud = None
             reply.restart()
+            reply.length = len(reply.text)
             self._told(reply, event, text)
             self._follow(reply)
         if reply.aloud is None:
             self._sound(reply, event)
         else:
-            reply.behind.append(event)
+            self._wait(reply, event)
 
     def _sound(self, reply: _Responses, event: dict[str, Any]) -> None:
         try:
@@ -883,9 +945,8 @@ class RealtimeBrain:
         except binascii.Error as exc:
             raise ValueError(f"the sound is no base64: {exc}") from exc
         pcm = pcm[: len(pcm) // 2 * 2]
-        if reply.position_ms > MAX_AUDIO_MS:
-            self._emit(Failed("REALTIME_ERROR", "the reply is too long; it is cut off", reply.id))
-            self._break_off(reply)
+        if reply.position_ms > MAX_AUDIO_MS or len(reply.items) > MAX_ITEMS:
+            self._too_long(reply)
             return
         if not reply.items or reply.items[-1][0] != event["item_id"]:
             reply.items.append((event["item_id"], reply.position_ms))
@@ -899,14 +960,23 @@ class RealtimeBrain:
         if item["type"] != "function_call" or response is None:
             return
         if item.get("status") == "incomplete":  # broken off before all of its arguments were there
-            if item.get("id"):
+            if _check_id(item.get("id")):
                 self._send({"type": "conversation.item.delete", "item_id": item["id"]})
             return
+        if max(len(item["call_id"]), len(item["name"])) > MAX_ID or len(item.get("arguments") or "") > MAX_ARGUMENTS:
+            raise ValueError("a call is too long")
         self._call(response.reply, item["call_id"], item["name"], item.get("arguments") or "")
 
     def _call(self, reply: _Responses, call_id: str, name: str, arguments: str) -> None:
         """Runs a function. Where another response asked for just that, and has not been told the result, it is run
-        once for both: the model asks anew for what it does not see answered."""
+        once for both: the model asks anew for what it does not see answered. One that makes too many is broken off."""
+        if len(reply.calls) >= MAX_CALLS or reply.rounds >= MAX_ROUNDS or len(self._tasks) >= MAX_TASKS:
+            if not reply.dropped:
+                few = reply.rounds < MAX_ROUNDS
+                what = "more functions at once than it may" if few else f"functions {MAX_ROUNDS + 1} times"
+                self._complain("REALTIME_ERROR", f"the service calls {what}; its reply is cut off", reply.id)
+                self._break_off(reply)
+            return
         key = name, msgspec.json.encode(read_arguments(arguments), order="sorted")
         result = self._running.get(key)
         if result is None or any(call.result is result for call in reply.calls):
@@ -935,7 +1005,7 @@ class RealtimeBrain:
             error = details.get("error") or {}
             self._details(str(error.get("message", error)))
             why = word(error) if error else status
-            self._emit(Failed("REALTIME_ERROR", f"the response failed: {why}", reply.id))
+            self._complain("REALTIME_ERROR", f"the response failed: {why}", reply.id)
             self._finish(reply, "failed")
         self._pump()
 
@@ -945,7 +1015,7 @@ class RealtimeBrain:
         why = why if isinstance(why, str) and re.fullmatch(WORD, why) else "no reason given"
         begun = bool(reply.text.strip() or reply.position_ms or reply.aloud)
         if why != "turn_detected":  # else the user speaks, which everybody knows
-            self._emit(Failed("REALTIME_ERROR", f"the response is {status}: {why}", reply.id, minor=begun))
+            self._complain("REALTIME_ERROR", f"the response is {status}: {why}", reply.id, minor=begun)
         if reply.aloud is not None or (begun and status == "incomplete"):
             self._finish(reply, "done")
         else:
@@ -955,6 +1025,9 @@ class RealtimeBrain:
         """The answers to a response's calls, then the reply goes on. `ws`: the connection that knows of the calls.
         Where there is none now, the next one is told of them as it begins."""
         calls, reply.calls = reply.calls, []
+        reply.rounds += 1
+        if reply.rounds >= MAX_ROUNDS:  # it has to answer now
+            reply.options = {**reply.options, "tool_choice": "none"}
         try:
             results = await asyncio.gather(*[call.result for call in calls])
         finally:

@@ -101,7 +101,11 @@ TABLE: tuple[Row, ...] = (
         "a vendor whose key is in `params` is called ([which](brains.md)); without a key the server's own ears hear "
         "for deepgram, openai, minimax and microsoft, and other vendors are refused",
     ),
-    Row("asr.language", "done", '"auto", "multi" and "" are the server\'s default, en-US'),
+    Row(
+        "asr.language",
+        "done",
+        '"auto", "multi" and "" are en-US, with a vendor, too: none is detected (Deepgram: `params.language` "multi")',
+    ),
     Row("asr.keywords", "done", "the server's own ears are told, too; pocketsphinx cannot be"),
     Row("asr.params*", "done", "the vendor's own fields: what it does not know is refused"),
     Row("tts.vendor", "done", "as `asr.vendor` ([which](voices.md))"),

@@ -22,6 +22,9 @@ NAMES = frozenset({"audioContent", "audio_base64", "audio", "audios", "audio_dat
 MIN_TEXT = 8
 """Characters of sound in base64: what is shorter is a word."""
 
+STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?')
+"""In a line of JSON, where none goes on over its end."""
+
 FORMATS = ("pcm", "wav", "mp3", "aac", "opus", "ogg", "webm", "flac")
 """Formats to ask a service for, the best first: what needs no decoding, then what begins soonest. Ogg comes in pages,
 which may hold a second each, and of FLAC FFmpeg wants ten frames before it gives the first."""
@@ -59,6 +62,11 @@ class JsonSound:
 
     def __init__(self) -> None:
         self._text = bytearray()
+        """What is not understood yet: the lines of an object that goes on, and one that has no end."""
+        self._line = 0
+        """Where in it that line begins."""
+        self._depth = 0
+        """How many objects and lists are open in front of it."""
         self._some = False
         self._hex: bool | None = None
         """Whether the sound is in hexadecimal. Its first piece says so: base64 of silence is nothing but "A", too."""
@@ -70,16 +78,24 @@ class JsonSound:
             raise ServiceError(f"text to speech sent more than {MAX_JSON >> 20} MiB of JSON")
         if b"\n" not in data:
             return b""
-        *lines, rest = bytes(self._text).split(b"\n")
-        found, kept = [], b""
-        for line in lines:
-            value = _value(kept + line)
-            if value is None:
-                kept += line + b"\n"  # an object over several lines
-            else:
-                kept = b""
+        found, begin = [], 0
+        while (end := self._text.find(b"\n", self._line)) >= 0:
+            line = bytes(self._text[self._line : end])
+            self._line = end + 1
+            if self._depth:
+                self._depth += _opened(line)
+                if self._depth > 0:
+                    continue
+            value = _value(bytes(self._text[begin:end]))
+            if value is not None:
                 found.append(self._sound(value))
-        self._text = bytearray(kept + rest)
+                begin, self._depth = self._line, 0
+                continue
+            self._depth = _opened(line)
+            if self._depth <= 0:  # it begins no object over several lines
+                raise ServiceError("text to speech answered what is no JSON, where sound was expected")
+        del self._text[:begin]
+        self._line -= begin
         return b"".join(found)
 
     def end(self) -> bytes:
@@ -129,6 +145,12 @@ def _sounds(value: Any, depth: int = 8) -> Iterator[str]:
                 yield text
         if depth and not isinstance(one, str):
             yield from _sounds(one, depth - 1)
+
+
+def _opened(line: bytes) -> int:
+    """How many more objects and lists a line of JSON opens than it closes."""
+    bare = STRINGS.sub(b"", line)
+    return bare.count(b"{") + bare.count(b"[") - bare.count(b"}") - bare.count(b"]")
 
 
 def _value(line: bytes) -> Any:

@@ -27,7 +27,7 @@ from ..headers import joined
 from ..http import ServiceError
 from ..realtime_socket import RATE, connect, details, exactly, with_model, word
 from .tts import Sound, Tts
-from .vendors.service import BETWEEN, FIRST_BYTE, MAX_SPEECH_MS
+from .vendors.service import BETWEEN, FIRST_BYTE, MAX_SPEECH_MS, WHOLE
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -96,10 +96,12 @@ class RealtimeTts:
 
     async def _connected(self) -> ClientConnection:
         """The connection. Raises ServiceError."""
-        opening, self._opening = self._opening, None
+        opening = self._opening
         if opening is not None:
+            await asyncio.wait([opening])  # who is broken off here leaves it to the next one
+            self._opening = None
             with contextlib.suppress(ServiceError, ConnectionClosed):
-                self._ws = await opening
+                self._ws = opening.result()
         if self._ws is None:
             self._ws = await self._open()
         return self._ws
@@ -126,6 +128,7 @@ class RealtimeTts:
         whole = failed = False
         try:
             async with asyncio.timeout(FIRST_BYTE) as limit:
+                latest = loop.time() + WHOLE
                 ws = await self._connected()
                 await self._send(ws, request | {"response": options | {"metadata": {"lipwire_say": response.tag}}})
                 while not response.over:
@@ -133,7 +136,7 @@ class RealtimeTts:
                     if sound is not None:
                         limit.reschedule(None)
                         yield sound
-                        limit.reschedule(loop.time() + BETWEEN)
+                        limit.reschedule(min(loop.time() + BETWEEN, latest))
             whole = True
         except ServiceError:
             failed = True
@@ -148,7 +151,7 @@ class RealtimeTts:
         finally:
             if not whole and not response.over:
                 await self._drop()
-                if not failed and not self._closed:  # interrupted: the next answer comes soon
+                if not failed and not self._closed and self._opening is None:  # interrupted: the next answer comes soon
                     self._opening = loop.create_task(self._open())
                     self._opening.add_done_callback(_heed)
         if not response.ms:

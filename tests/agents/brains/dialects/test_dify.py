@@ -88,6 +88,44 @@ async def test_what_it_thinks_and_shows_is_no_difference() -> None:
         assert server.requests[1]["query"] == "bye"
 
 
+async def test_another_app_is_not_told_what_the_one_before_it_kept() -> None:
+    changes: list[dict[str, Any]] = [{"api_key": "b"}, {"headers": {"Authorization": "Bearer c"}}, {}]
+    async with FakeDify("One.") as server, FakeDify("Two.") as other, Talk(llm(server, api_key="a")) as talk:
+        await talk.say("first", jpeg=b"\xff\xd8")
+        for change in (*changes, {"url": other.url}):
+            for name, value in change.items():
+                setattr(talk.client.llm, name, value)
+            await talk.say("again", jpeg=b"\xff\xd8")
+        kept = [body.get("conversation_id") for body in (*server.requests, *other.requests)]
+        assert kept == [None, None, None, "conversation-2", None]
+        assert len(server.uploads) == 3 and len(other.uploads) == 1
+        assert "What the user has heard from you before this: One." in other.requests[0]["query"]
+
+
+class Forgetful(FakeDify):
+    """Forgets each conversation, as Dify does when one is deleted."""
+
+    forgets = 1
+
+    async def answer(self, request: Any) -> Response:
+        if json.loads(request.body).get("conversation_id") and self.forgets:
+            self.forgets -= 1
+            self.requests.append(json.loads(request.body))
+            return error(404, "Conversation Not Exists.")
+        return await super().answer(request)
+
+
+async def test_a_conversation_that_is_gone_begins_anew() -> None:
+    async with Forgetful("Hello.") as server, Talk(llm(server)) as talk:
+        assert await talk.say("first") == await talk.say("second") == await talk.say("third") == "Hello."
+        kept = [body.get("conversation_id") for body in server.requests]
+        assert kept == [None, "conversation-0", None, "conversation-1"]
+        assert "Be brief." in server.requests[2]["query"] and "before this: Hello." in server.requests[2]["query"]
+    async with Forgetful("Hello.") as server, Talk(llm(server, params={"conversation_id": "gone"})) as talk:
+        with pytest.raises(ServiceError, match="answered 404"):  # it is the client's, who is told
+            await talk.say("first")
+
+
 async def test_a_picture_without_an_id_is_told() -> None:
     async with FakeDify("x") as server, Talk(llm(server)) as talk:
 

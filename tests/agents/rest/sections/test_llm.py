@@ -69,6 +69,11 @@ def test_messages_of_geminis_shape() -> None:
     ):
         with pytest.raises(InvalidAgentRequest, match=r"llm\.system_messages must be"):
             joined({"url": URL, "system_messages": wrong})
+    for part in ({"text": "Hi"}, {"type": 5}, "Hi", None):
+        content = [{"type": "text", "text": "a"}, part]
+        messages = [{"role": "user", "content": "Hi"}, {"role": "user", "content": content}]
+        with pytest.raises(InvalidAgentRequest, match=r"llm\.system_messages must be .*\[1\]\.content\[1\] is no part"):
+            joined({"url": URL, "system_messages": messages})
 
 
 def test_greeting() -> None:

@@ -131,6 +131,13 @@ def test_update() -> None:
         parse_update({"properties": {"mllm": {"url": URL}}}, "v2")
     with pytest.raises(InvalidAgentRequest, match=r"properties\.mllm\.params\.voice must be"):
         parse_update({"properties": {"mllm": {"params": {"voice": 5}}}}, "v2")
+    messages = [{"role": "user", "content": [{"text": "Hi"}]}]
+    with pytest.raises(
+        InvalidAgentRequest, match=r"properties\.mllm\.messages must be .*\[0\]\.content\[0\] is no part"
+    ):
+        parse_join(
+            {**V2, "properties": {**V2["properties"], "mllm": {"enable": True, "url": URL, "messages": messages}}}, "v2"
+        )
 
 
 @pytest.mark.parametrize(

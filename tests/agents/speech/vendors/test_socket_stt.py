@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 from lipwire.agents.brains.base import TimedWord
 from lipwire.agents.http import ServiceError
 from lipwire.agents.options import Vendor
-from lipwire.agents.speech.stt import Hearing, Stt, Transcript
+from lipwire.agents.speech.stt import MAX_TEXT, Hearing, Stt, Transcript
 from lipwire.agents.speech.vendors import choose, socket_stt
 from lipwire.outward import Outward
 from support.fakes.sockets import SocketFake
@@ -275,3 +277,88 @@ def test_a_text_of_a_script_without_spaces_gets_none() -> None:
     for text in ("你好", "世界。"):
         utterance.heard(socket_stt.Heard(text, [TimedWord(text, 0, 1)], True))
     assert utterance._text() == "你好世界。"
+
+
+def test_a_service_that_hears_without_end_fills_nothing() -> None:
+    seen: list[int] = []
+    utterance = socket_stt._Utterance(None, lambda text: seen.append(len(text)))  # type: ignore[arg-type]
+    utterance.heard(socket_stt.Heard("x" * 10_000_000))
+    began = time.process_time()
+    for _ in range(20_000):
+        utterance.heard(socket_stt.Heard("ab", [TimedWord("ab", 0, 1), TimedWord("x" * 100, 0, 1)], True))
+    assert time.process_time() - began < 5
+    assert max(seen) == len(utterance._text()) == MAX_TEXT
+    assert len(seen) < MAX_TEXT  # nothing new is no news
+    assert sum(len(word.text) for word in utterance._words) <= 2 * MAX_TEXT
+
+
+@pytest.mark.parametrize("broken_off", [False, True])
+async def test_nothing_is_sent_again_after_the_end(broken_off: bool) -> None:
+    async with listening("deepgram") as (fake, stt):
+        fake.mute = fake.silent = True
+        first = stt.hear(lambda text: None)
+        await speak(first, spoken("alpha", "bravo", "charlie"))
+        result = asyncio.create_task(first.finish())
+        await asyncio.sleep(0.1)
+        await speak(stt.hear(lambda text: None), spoken("bravo"))
+        await asyncio.sleep(0.1)
+        if broken_off:
+            result.cancel()
+            async with asyncio.timeout(5):
+                while len(fake.open) > 1:  # nobody waits for it
+                    await asyncio.sleep(0.01)
+        async with asyncio.timeout(5):
+            await stt.close()
+        await asyncio.gather(result, return_exceptions=True)
+        assert len(fake.handshakes) == 2
+
+
+async def test_who_goes_on_at_once_is_the_same_utterance() -> None:
+    async with listening("deepgram", latency=0.3) as (fake, stt):
+        pcm = spoken("alpha", "bravo")
+        first = stt.hear(lambda text: None)
+        await speak(first, pcm)
+        result = asyncio.create_task(first.finish())
+        await asyncio.sleep(0.1)
+        result.cancel()
+        again = stt.hear(lambda text: None)
+        again.feed(pcm)  # though the other one has not heard of it yet
+        fake.latency = 0.0
+        await speak(again, spoken("charlie"))
+        assert plain((await again.finish()).text.replace(".", "")) == "alpha bravo charlie"
+        assert len(fake.handshakes) == 1
+
+
+class Says(FakeDeepgramEars):
+    """The same all the time, whatever it is told."""
+
+    answer: bytes
+
+    async def talk(self, ws: Any) -> None:
+        await ws.recv()
+        while True:
+            await ws.send(self.answer.decode())
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(("transcript", "start", "words"), [
+    ("a", 0.0, r"did not answer within 0\.3 s"),
+    (5, 0.0, "no message of its protocol"),
+    ("a", 1e308, "no message of its protocol"),
+])  # fmt: skip
+async def test_a_service_that_talks_on(
+    transcript: Any, start: float, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_stt, "TIMEOUT", 0.3)
+    monkeypatch.setattr(socket_stt, "SETTLE", 0.1)
+    word = {"word": "a", "start": start, "end": start}
+    best = {"transcript": transcript, "words": [word]}
+    async with Says() as fake:
+        results = {"type": "Results", "start": 0.0, "duration": 0.1, "channel": {"alternatives": [best]}}
+        fake.answer = msgspec.json.encode(results)
+        vendor = Vendor(name="deepgram", params={**PARAMS["deepgram"], "url": fake.url})
+        stt = choose.make_vendor_stt(vendor, language="en", headers={})
+        async with asyncio.timeout(5):
+            with pytest.raises(ServiceError, match=words):
+                await heard(stt, spoken("alpha", "bravo", "charlie"))
+        await stt.close()

@@ -177,6 +177,27 @@ async def test_silence_is_waited_for_no_longer_than_that(name: str, monkeypatch:
             await sounds(tts)
 
 
+@pytest.mark.parametrize(("drip", "whole"), [('{"type":"Metadata"}', 60.0), (bytes(2), 0.6)])
+async def test_what_drips_is_not_waited_for(drip: str | bytes, whole: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, span in {"FIRST_BYTE": 0.5, "BETWEEN": 0.3, "WHOLE": whole}.items():
+        monkeypatch.setattr(vendors.socket_tts, name, span)
+
+    class Drips(FakeDeepgramSpeech):
+        async def talk(self, ws: Any) -> None:
+            await self.next(ws)
+            await ws.send(bytes(4800))
+            while True:
+                await ws.send(drip)
+                await asyncio.sleep(0.05)
+
+    async with Drips() as fake:
+        tts = choose.make_vendor_tts(vendor("deepgram", fake), language="en", headers={})
+        async with asyncio.timeout(10):
+            with pytest.raises(ServiceError, match="stalled"):
+                await sounds(tts)
+        await tts.close()
+
+
 @pytest.mark.parametrize(("name", "error", "status"), [
     ("elevenlabs", "quota_exceeded", 402),
     ("elevenlabs", "voice_not_found", 404),
@@ -246,3 +267,26 @@ async def test_closing_leaves_no_connection() -> None:
         async with asyncio.timeout(5):
             while fake.open:
                 await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("taken", [False, True])
+async def test_an_interruption_at_the_worst_moment_leaves_no_connection(taken: bool) -> None:
+    async with speaking("deepgram", speed=1.0) as (fake, tts):
+        stream = tts.speak(TEXT)
+        await anext(stream)
+        await stream.aclose()  # another connection is made ahead
+        ahead = tts._ahead
+        second = asyncio.create_task(sounds(tts))
+        while not ahead.done():
+            await asyncio.sleep(0)
+        second.cancel()  # who waits for it has not run since
+        if taken:
+            await tts.close()
+        await asyncio.gather(second, return_exceptions=True)
+        assert len(tts._free) + (tts._ahead is not None) == (not taken)
+        async with asyncio.timeout(5):
+            while len(fake.open) != (not taken):
+                await asyncio.sleep(0.01)
+        if not taken:
+            fake.speed = 0.0
+            assert seconds(await sounds(tts)) > 1 and len(fake.handshakes) == 2

@@ -83,6 +83,11 @@ class Dialect(ABC):
     async def ahead(self, llm: Llm, asked: Question, post: Post) -> None:
         """What has to be there before the request. Raises ServiceError."""
 
+    def again(self, llm: Llm, status: int | None) -> dict[str, Any] | None:
+        """The last request made anew, where the service refused it because it has forgotten what it kept; None = it
+        would be no other."""
+        return None
+
 
 def chunk(delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
     """A chat.completion.chunk with what is new."""

@@ -19,6 +19,8 @@ from ..completion import MAX_TEXT, Reader
 from ..prompt import NOTE, OPENING
 from .base import Dialect, Post, Question, apart, chunk, image, parts, plain
 
+MAX_ID = 256
+"""Characters of a conversation's id."""
 USER = "lipwire"
 """`user`, which Dify wants to be told, where `llm.params` has none."""
 
@@ -43,8 +45,28 @@ class Dify(Dialect):
         """and what Dify made of it."""
         self._pictures: dict[str, str] = {}
         """The picture that was uploaded last, by its data -> Dify's id."""
+        self._app: tuple[str | None, ...] = ()
+        """URL and credentials with which that was asked."""
+        self._question: Question | None = None
+        """The last one."""
+
+    def _of(self, llm: Llm) -> None:
+        """What another app has told is not for this one."""
+        own = {name.lower(): one for name, one in llm.headers.items()}
+        app = llm.url, llm.api_key, own.get("authorization")
+        if app != self._app:
+            self._app, self._conversation, self._pictures = app, "", {}
+
+    def again(self, llm: Llm, status: int | None) -> dict[str, Any] | None:
+        """Where there is no such conversation any more, a new one begins."""
+        if status != 404 or self._question is None or self._conversation in ("", llm.params.get("conversation_id")):
+            return None
+        self._conversation = ""
+        return self.body(llm, self._question)
 
     def body(self, llm: Llm, asked: Question) -> dict[str, Any]:
+        self._of(llm)
+        self._question = asked
         body: dict[str, Any] = {name: one for name, one in llm.params.items() if name != "model"}
         body.setdefault("user", USER)
         self._conversation = self._conversation or str(body.get("conversation_id") or "")
@@ -87,6 +109,7 @@ class Dify(Dialect):
 
     async def ahead(self, llm: Llm, asked: Question, post: Post) -> None:
         """Uploads the pictures."""
+        self._of(llm)
         place = urlsplit(llm.url)
         url = place._replace(path=f"{place.path.rstrip('/').rpartition('/')[0]}/files/upload", query="").geturl()
         for kind, data in _pictures(asked):
@@ -105,7 +128,8 @@ class Dify(Dialect):
         def read(event: dict[str, Any]) -> dict[str, Any]:
             nonlocal whole
             kind = event.get("event")
-            self._conversation = event.get("conversation_id") or self._conversation
+            if isinstance(conversation := event.get("conversation_id"), str):
+                self._conversation = conversation[:MAX_ID] or self._conversation
             if kind in ("message", "agent_message", "text_chunk"):
                 if kind == "message" and whole:
                     return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ....errors import InvalidArgument
 from ....models.voices.names import check_no_path
 from ...describe import Changes, prompt, system_messages
 from ...options import Realtime
@@ -70,8 +71,8 @@ def mllm(given: Given) -> Changes:
     if "messages" in section:
         try:
             system_messages(section.get("messages"))
-        except ValueError:
-            section.must("messages", 'a list of messages {"role": "user", "content": ...}')
+        except InvalidArgument as exc:
+            section.must("messages", f'a list of messages {{"role": "user", "content": ...}}, and {exc}')
     changes["realtime"] = Realtime(
         url=section.get("url", ""),
         api_key=section.get("api_key") or None,

@@ -15,7 +15,7 @@ from msgspec import structs
 from ....audio.sound_reader import NotSound, SoundReader
 from ....errors import BadData
 from ....outward import Outward, OutwardRefused, site
-from ...http import ServiceClient, ServiceError, failure, refusal
+from ...http import ServiceClient, ServiceError, failure, pieces, refusal
 from ..answers import JsonSound
 from ..tts import Sound
 
@@ -30,6 +30,8 @@ BETWEEN = 5.0
 """Seconds between two pieces of its sound."""
 MAX_SPEECH_MS = 120_000
 """How long one piece of text may be spoken; a service that sends more is cut off."""
+WHOLE = FIRST_BYTE + MAX_SPEECH_MS / 1000
+"""Seconds until the end of its sound, however little comes at a time."""
 AT_ONCE = 4
 """Requests to a service at a time, for one agent."""
 WHAT = "text to speech"
@@ -177,14 +179,15 @@ class HttpTts(ServiceTts):
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(FIRST_BYTE) as limit:
+                latest = loop.time() + WHOLE
                 reply = await self._ask(text)
                 body = _Body(reply.headers, self.plain_rate, self.label)
                 try:
-                    async for data in reply.aiter_bytes():
+                    async for data in pieces(reply):
                         for sound in await body.take(data):
                             limit.reschedule(None)
                             yield sound
-                        limit.reschedule(loop.time() + BETWEEN)
+                            limit.reschedule(min(loop.time() + BETWEEN, latest))
                     for sound in await body.end():
                         limit.reschedule(None)
                         yield sound

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
-import msgspec
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -21,7 +20,7 @@ from ...brains.base import HEARD_RATE, TimedWord
 from ...http import ServiceError, answered, log_details, opened
 from ..scripts import unspaced
 from ..stt import MAX_TEXT, TIMEOUT, Hearing, Transcript
-from .socket_tts import Refused, broke, secrets_in, shut
+from .socket_tts import MALFORMED, Refused, broke, secrets_in, shut
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -108,6 +107,8 @@ class SocketStt:
         self.secrets = tuple(secrets_in(self.headers))
         self._outward = outward
         self._last: _Utterance | None = None
+        self._utterances: set[_Utterance] = set()
+        """Those that are on their way."""
         self._lines: set[_Line] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -115,8 +116,8 @@ class SocketStt:
         return None
 
     async def close(self) -> None:
-        if self._last is not None:
-            self._last.drop()
+        for utterance in list(self._utterances):
+            utterance.drop()
         for line in list(self._lines):
             line.close()
         while self._tasks:
@@ -130,6 +131,18 @@ class SocketStt:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def begin(self, utterance: _Utterance) -> asyncio.Task[Transcript]:
+        """It is on its way from now on."""
+        task = self.spawn(utterance.run())
+        self._utterances.add(utterance)
+        task.add_done_callback(lambda done: self._utterances.discard(utterance))
+        task.add_done_callback(_heed)
+        return task
+
+    def is_last(self, utterance: _Utterance) -> bool:
+        """Whether another one may still go on from it."""
+        return utterance is self._last
 
     def follow(self, utterance: _Utterance) -> None:
         """It begins: it goes on where the one before has ended, or over its connection, or over a new one."""
@@ -161,13 +174,17 @@ class SocketStt:
         """What a vendor's method makes of a message. Raises ServiceError."""
         url = self.url
         try:
-            return take(message)
+            heard = take(message)
+            texts = [] if heard is None else [heard.text, *(word.text for word in heard.words)]
+            if not all(isinstance(text, str) for text in texts):
+                raise TypeError("what is heard is no text")
+            return heard
         except Refused as exc:
             log_details(WHAT, f"{exc.status or ''} {exc}", url, *self.secrets)
             if exc.status:
                 raise answered(WHAT, url, exc.status) from exc
             raise ServiceError(f"{WHAT} at {site(url)} reported an error") from exc
-        except (msgspec.DecodeError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as exc:
+        except MALFORMED as exc:
             raise ServiceError(f"{WHAT} at {site(url)} sent what is no message of its protocol") from exc
 
     def broke(self, exc: ConnectionClosed) -> ServiceError:
@@ -263,10 +280,15 @@ class _Utterance:
         self._sent = 0
         """Bytes of it that were sent over `line`."""
         self.line: _Line | None = None
-        self._parts: list[str] = []
+        self._sure = ""
+        """What is not heard otherwise any more; this and what follows is cut at MAX_TEXT."""
         self._words: list[TimedWord] = []
+        self._room = 2 * MAX_TEXT
+        """Characters that words may still have, each with a space."""
         self._unsure = ""
         """What the last message said that is not final."""
+        self._shown = ""
+        """The last text so far."""
         self._until = 0.0
         self._ended = False
         """Nothing is fed any more."""
@@ -283,9 +305,7 @@ class _Utterance:
     def feed(self, pcm: bytes) -> None:
         self._pcm += pcm
         if self._task is None:
-            self._stt.follow(self)
-            self._task = self._stt.spawn(self._run())
-            self._task.add_done_callback(_heed)
+            self._task = self._stt.begin(self)
         self._changed.set()
 
     async def finish(self) -> Transcript:
@@ -297,6 +317,9 @@ class _Utterance:
             return await asyncio.shield(self._task)
         except asyncio.CancelledError:
             self._given_up = True
+            self._task.cancel()
+            if not self._stt.is_last(self):
+                self.drop()
             raise
 
     def drop(self) -> None:
@@ -312,7 +335,7 @@ class _Utterance:
     @property
     def settled(self) -> bool:
         """Whether all of it has been heard."""
-        return self._task is not None and self._task.done()
+        return self._task is not None and self._task.done() and not self._task.cancelled()
 
     @property
     def busy(self) -> bool:
@@ -333,7 +356,7 @@ class _Utterance:
         if not last._sent or not self._pcm.startswith(last._pcm[: last._sent]):
             return False
         self._sent, self._until = last._sent, last._until
-        self._parts, self._words, self._unsure = last._parts, last._words, last._unsure
+        self._sure, self._unsure, self._words, self._room = last._sure, last._unsure, last._words, last._room
         return True
 
     # ---- for the connection
@@ -342,13 +365,17 @@ class _Utterance:
         self._until = max(self._until, heard.until)
         if heard.final:
             self._unsure = ""
-            if heard.text:
-                self._parts.append(heard.text)
-                self._words += heard.words
+            if heard.text and len(self._sure) < MAX_TEXT:
+                self._sure = _joined(self._sure, heard.text)
+                for word in heard.words:
+                    self._room -= len(word.text) + 1
+                    if self._room >= 0:
+                        self._words.append(word)
         elif heard.text or not heard.whole:
-            self._unsure = heard.text
-        if heard.text and not self._ended:
-            self._on_partial(self._text())
+            self._unsure = heard.text[:MAX_TEXT]
+        if heard.text and not self._ended and (text := self._text()) != self._shown:
+            self._shown = text
+            self._on_partial(text)
         self._whole = self._whole or (heard.whole and self._told)
         self._changed.set()
 
@@ -358,8 +385,9 @@ class _Utterance:
 
     # ---- its task
 
-    async def _run(self) -> Transcript:
+    async def run(self) -> Transcript:
         """Raises ServiceError."""
+        self._stt.follow(self)  # not before: who wanted the one before may have broken it off just now
         try:
             return await self._through()
         except ServiceError as exc:
@@ -368,7 +396,7 @@ class _Utterance:
             logger.warning("%s: it is sent again in %.1f s", exc, exc.seconds_to_wait())
             await asyncio.sleep(exc.seconds_to_wait())
         self._sent, self._until, self._unsure = 0, 0.0, ""
-        self._parts, self._words = [], []
+        self._sure, self._words, self._room = "", [], 2 * MAX_TEXT
         return await self._through()
 
     async def _through(self) -> Transcript:
@@ -383,7 +411,7 @@ class _Utterance:
             self.line.close()
             self.line = None
             raise
-        return Transcript(self._text()[:MAX_TEXT], tuple(self._words))
+        return Transcript(self._text(), tuple(self._words))
 
     async def _send(self, line: _Line) -> None:
         """All of the sound, as it comes."""
@@ -411,21 +439,22 @@ class _Utterance:
             self._changed.clear()
             if self._why is not None:
                 raise self._why
+            if loop.time() >= limit:
+                raise ServiceError(f"{WHAT} at {site(self._stt.url)} did not answer within {TIMEOUT:g} s")
             try:
                 async with asyncio.timeout(SETTLE):
                     await self._changed.wait()
-            except TimeoutError as exc:
+            except TimeoutError:
                 if seconds - self._until <= NEARLY and not self._stt.listener.ends:
                     return  # what is left of it is too little to be told of
-                if loop.time() >= limit:
-                    raise ServiceError(f"{WHAT} at {site(self._stt.url)} did not answer within {TIMEOUT:g} s") from exc
 
     def _text(self) -> str:
-        text = ""
-        for part in (*self._parts, self._unsure):
-            between = "" if not text or not part or unspaced(text[-1] + part[0]) else " "
-            text += between + part
-        return text.strip()
+        return _joined(self._sure, self._unsure).strip()
+
+
+def _joined(text: str, part: str) -> str:
+    between = "" if not text or not part or unspaced(text[-1] + part[0]) else " "
+    return (text + between + part)[:MAX_TEXT]
 
 
 def _heed(task: asyncio.Task[Transcript]) -> None:

@@ -20,12 +20,14 @@ from ....outward import Outward, site
 from ...brains.base import TimedWord
 from ...http import ServiceError, answered, log_details, opened
 from ..tts import Sound
-from .service import BETWEEN, FIRST_BYTE, MAX_SPEECH_MS, WHAT, ServiceTts, check_length, no_sound
+from .service import BETWEEN, FIRST_BYTE, MAX_SPEECH_MS, WHAT, WHOLE, ServiceTts, check_length, no_sound
 
 logger = logging.getLogger("lipwire.agents")
 
 CLOSE = 1.0
 """Seconds for closing a connection whose sound nobody wants any more."""
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
+"""What comes of reading a message that is none of a vendor's protocol."""
 Message = dict[str, Any]
 T = TypeVar("T")
 
@@ -103,14 +105,12 @@ class SocketTts(ServiceTts):
         self._closed = True
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
-            ahead.cancel()
-            await asyncio.wait([ahead])
-            if not ahead.cancelled() and ahead.exception() is None:
-                self._free.append(ahead.result())
+            self._spawn(_unmade(ahead))
         for ws in self._free:
             self._spawn(shut(ws))
         self._free.clear()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _spawn(self, run: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(run)
@@ -128,8 +128,16 @@ class SocketTts(ServiceTts):
                 return ws
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
+            try:
+                await asyncio.wait([ahead])
+            except asyncio.CancelledError:
+                if self._ahead is None and not self._closed:
+                    self._ahead = ahead  # for who comes next
+                else:
+                    self._spawn(_unmade(ahead))
+                raise
             with contextlib.suppress(ServiceError):
-                ws = await ahead
+                ws = ahead.result()
                 if ws.state is State.OPEN:
                     return ws
         return await self._open()
@@ -175,6 +183,7 @@ class SocketTts(ServiceTts):
         words: list[TimedWord] = []
         try:
             async with asyncio.timeout(FIRST_BYTE) as limit:
+                latest = loop.time() + WHOLE
                 ws = await self._take()
                 for message in saying.begin():
                     await ws.send(msgspec.json.encode(message).decode())
@@ -191,8 +200,7 @@ class SocketTts(ServiceTts):
                         limit.reschedule(None)
                         yield Sound(pcm, rate, tuple(words))
                         words.clear()
-                    if seconds:
-                        limit.reschedule(loop.time() + BETWEEN)
+                        limit.reschedule(min(loop.time() + BETWEEN, latest))
             if seconds and words:
                 yield Sound(b"", rate, tuple(words))
         except TimeoutError as exc:
@@ -223,7 +231,7 @@ class SocketTts(ServiceTts):
             if exc.status:
                 raise answered(WHAT, self.url, exc.status) from exc
             raise ServiceError(f"{WHAT} at {site(self.url)} reported an error") from exc
-        except (msgspec.DecodeError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as exc:
+        except MALFORMED as exc:
             raise ServiceError(f"{WHAT} at {site(self.url)} sent what is no message of its protocol") from exc
 
     def _broke(self, exc: ConnectionClosed) -> ServiceError:
@@ -254,6 +262,14 @@ async def shut(ws: ClientConnection) -> None:
         pass
     finally:
         ws.transport.abort()
+
+
+async def _unmade(ahead: asyncio.Task[ClientConnection]) -> None:
+    """A connection that was made ahead, or is being made, is wanted by nobody."""
+    ahead.cancel()
+    await asyncio.wait([ahead])
+    if not ahead.cancelled() and ahead.exception() is None:
+        await shut(ahead.result())
 
 
 def _heed(task: asyncio.Task[ClientConnection]) -> None:
