@@ -326,8 +326,8 @@ class Agent:
             interruptable: whether the user may interrupt it by speaking.
 
         Raises:
-            InvalidArgument: no text, or too long. BadState: not running, or paused. LipwireError: the brain cannot
-            say it.
+            InvalidArgument: no text, or too long. BadState: not running, or paused. BufferFull: 32 replies wait to be
+            heard already. LipwireError: the brain cannot say it.
         """
         self._check_running()
         return self._done(self._now().speak(text, priority, interruptable))
