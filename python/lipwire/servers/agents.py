@@ -183,7 +183,7 @@ def _control(
         if scope is not None and config.channel != scope:
             raise AgentForbidden(f"the token is for channel {scope!r}")
         manager.check(config)  # names are looked up for who may have an agent only
-        await w.check_urls(body, version, outward.of(owner), ours)
+        await w.check_urls(body, version, outward.of(owner), ours, config)
         return describe(await manager.start(config))
 
     @post("/projects/{appid:str}/agents/{agent_id:str}/leave", status_code=200, responses=usual, security=_SECURITY)
