@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import sys
 import time
 from collections.abc import Awaitable, Callable, Container, Iterator
 from contextlib import suppress
@@ -36,6 +37,8 @@ logger = logging.getLogger("lipwire.agents")
 
 RETRY_AFTER = 5.0
 """Seconds after which to ask again who was refused because the server shuts down: by then another one has its place."""
+KEPT_TEXT = 131_072
+"""Bytes of text that an ended agent's history keeps, and its turns."""
 ACTIVE: frozenset[Status] = frozenset({"IDLE", "STARTING", "RUNNING", "STOPPING"})
 
 
@@ -134,7 +137,19 @@ class AgentRecord:
         """Keeps what can still be asked for, and frees the rest."""
         agent, self.agent = self.agent, None
         if agent is not None:
-            self._kept = agent.history(), agent.turns()
+            self._kept = _newest(agent.history()), _newest(agent.turns())
+
+
+def _newest(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As many of the newest as KEPT_TEXT holds the texts of."""
+    kept: list[dict[str, Any]] = []
+    room = KEPT_TEXT
+    for entry in reversed(entries):
+        room -= sum(sys.getsizeof(value) for value in entry.values() if isinstance(value, str))
+        if room < 0:
+            break
+        kept.append(entry)
+    return kept[::-1]
 
 
 class Page(Struct):
