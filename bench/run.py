@@ -35,6 +35,7 @@ BENCHES = (
     "agora",
     "agents_brains",
     "agents_hearing",
+    "agents_nods",
     "models",
     "agents_turns",
     "agents_offline",

@@ -43,6 +43,7 @@
 #define FADE_STEPS 30
 #define UPRIGHT (80 * 256) /* of an axis' ONE * 256: less than anybody sees */
 #define TILTS 25           /* of 100 phrases, how many are said with the head tilted */
+#define NOD_AFTER 300     /* steps after a gesture in which a listener does not nod by itself */
 #define PHRASE_GAP 25     /* steps of quiet that make the next sound the beginning of a phrase */
 #define PHRASE_LOUD 4500
 #define BLINK_COUNT ((int32_t)(sizeof blink_curve / sizeof *blink_curve))
@@ -554,16 +555,19 @@ static int32_t swing(int32_t at, int32_t steps, int32_t cycles_q12)
 
 static void gesture(lw_motion *m)
 {
-    static const int16_t length[LW_GESTURES] = {90, 110, 240};
+    static const int16_t length[LW_GESTURES] = {90, 110, 240, 44};
     int32_t x = 0, y = 0, wave = 0, at = m->gesture_step;
     if (at >= 0) {
         if (m->gesture == LW_GESTURE_NOD)
             y = swing(at, length[0], 2 * 4096);
         else if (m->gesture == LW_GESTURE_SHAKE)
             x = swing(at, length[1], 5 * 2048);
+        else if (m->gesture == LW_GESTURE_BEAT)
+            y = times(swing(at, length[3], 2048), 13000);
         else
             wave = at < 30 ? 22000 : at < 200 ? 22900 + 9800 * sine((at - 30) * 4096 / 42) / ONE : 0;
         m->gesture_step = at + 1 < length[m->gesture] ? at + 1 : -1;
+        m->nod_at = m->nod_at > NOD_AFTER ? m->nod_at : NOD_AFTER;
     } else if (m->mode == LW_STATE_LISTENING && --m->nod_at <= 0) { /* "go on" */
         if (m->nod_at > -60)
             y = times(swing(-m->nod_at, 60, 4096), 14000);

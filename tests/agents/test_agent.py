@@ -969,6 +969,35 @@ async def test_a_face_shows_what_is_meant() -> None:
         assert at(0)["concerned"] < 0.1
 
 
+async def test_a_face_nods_with_what_is_stressed() -> None:
+    """The head is lowest within 60 ms of where the sound is loudest. What it does besides is the same each time, so
+    that the nod is what feelings add."""
+    t = np.arange(3 * RATE) / RATE
+    level = np.where(abs(t - 1.375) < 0.125, 9000, 3000) * np.sin(np.pi * t / 0.25) ** 2
+    pcm = (np.sin(2 * np.pi * 200 * t) * level).astype(np.int16).tobytes()
+
+    async def head(feelings: bool) -> tuple[np.ndarray, float]:
+        """Where it is at each ms, and at which the sound was loudest."""
+        rows: list[tuple[float, float]] = []
+        async with agent(avatar="aria", width=64, height=36, feelings=feelings) as s:
+            s.channel.video = lambda frame: rows.append((frame.sample / 48, frame.axes[AXES.index("head_y")]))  # type: ignore[method-assign]
+            s.brain.user_says("Hi")
+            s.brain.emit(b.ReplyStarted("r1", NOW()))
+            s.brain.emit(b.ReplyText("r1", "The train leaves at five.", 0, 3000))
+            s.brain.emit(b.ReplyAudio("r1", pcm, RATE))
+            s.brain.emit(b.ReplyFinished("r1", "The train leaves at five."))
+            await s.clock.run(4.0)
+            power = np.convolve(s.channel.pcm.astype(float) ** 2, np.ones(RATE // 20), "same")
+        at, heights = np.array(rows).T
+        return np.interp(np.arange(4000), at, heights), float(power.argmax()) * 1000 / RATE
+
+    (on, loudest), (off, _) = await head(True), await head(False)
+    added = on - off
+    assert added.max() > 0.3 and added.argmax() == pytest.approx(loudest, abs=60)
+    nods = np.flatnonzero(added > 0.01)
+    assert nods[-1] - nods[0] < 600, "once, and shortly"
+
+
 async def test_what_a_brain_says_within_a_call_is_taken_after_it() -> None:
     """Nothing re-enters: the agent acts on an event when the brain's own code has returned."""
 

@@ -57,6 +57,10 @@ def test_what_is_said(said: Any, read: m.ClientMessage | None) -> None:
         ({"customType": "image.upload", "uuid": "u", "image_url": "h", "image_base64": "Q"}, "not both"),
         ({"customType": "image.upload", "uuid": 5, "image_url": "h"}, "image.upload: .*uuid"),
         ({"customType": "user.manual_sos"}, "user.manual_sos: .*request_id"),
+        ({"message": "x", "on_thinking_action": "ignore", "metadata": {"a": 1}}, "think: .*metadata"),
+        ({"message": "x", "on_thinking_action": "ignore", "metadata": {"a": "x" * 4097}}, "think: .*4096"),
+        ({"message": "x", "on_thinking_action": "ignore", "metadata": {"a" * 257: "x"}}, "think: .*256"),
+        ({"message": "x", "on_thinking_action": "ignore", "metadata": {str(n): "x" for n in range(65)}}, "think: .*64"),
         ({"message": "x", "on_thinking_action": "inject"}, "think: .*'inject'.*on_thinking_action"),
         ({"message": 5, "priority": "append", "interruptable": True}, "speak: .*text"),
     ],
@@ -64,3 +68,9 @@ def test_what_is_said(said: Any, read: m.ClientMessage | None) -> None:
 def test_what_is_wrong_is_said_in_words(said: Any, why: str) -> None:
     with pytest.raises(InvalidArgument, match=why):
         m.read(said)
+
+
+def test_whose_picture_is_refused() -> None:
+    assert m.picture_in({"customType": "image.upload", "uuid": "u", "image_url": 5}) == "u"
+    for said in ({"customType": "image.upload", "uuid": 5}, {"customType": "image.upload"}, {"uuid": "u"}):
+        assert m.picture_in(said) is None

@@ -315,7 +315,8 @@ def test_greeting_and_leaving_when_alone() -> None:
     d("joined", "9")
     d("left", "9")
     d("joined", "9")
-    assert [(say.text, say.reply.reason) for say in d.of(c.Say)] == [("Welcome!", "greeting")]
+    said = [(say.text, say.reply.reason, say.reply.state) for say in d.of(c.Say)]
+    assert said == [("Welcome!", "greeting", "refused"), ("Welcome!", "greeting", "asked")]
     d.run(10.0)
     d("left", "7")
     d("out_of_channel", "gone")
@@ -514,13 +515,30 @@ def test_a_picture_that_a_user_sends_is_shown_and_receipted() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"llm": {"input_modalities": ["text", "image"]}, "brain": "guide"}], ids=["text", "guide"]
+    ("fields", "why"),
+    [
+        ({}, "pictures: llm.input_modalities has no image."),
+        ({"llm": {"input_modalities": ["text", "image"]}, "brain": "guide"}, "pictures: the brain guide takes none."),
+        ({"brain": "guide"}, "the brain guide takes none."),
+    ],
 )
-def test_an_agent_without_eyes_says_so(fields: dict[str, Any]) -> None:
+def test_an_agent_without_eyes_says_so(fields: dict[str, Any], why: str) -> None:
     d = Desk(**fields)
     send(d, "image.upload", uuid="u", image_base64="QUJD")
     [error] = d.messages()
-    assert not d.of(c.TakePicture) and json.loads(error.message)["error"]["code"] == "NO_PICTURES"
+    told = json.loads(error.message)["error"]
+    assert not d.of(c.TakePicture) and told["code"] == "NO_PICTURES" and told["message"].endswith(why)
+
+
+def test_a_picture_that_is_sent_wrongly_is_refused_by_its_name() -> None:
+    d = Desk(llm={"input_modalities": ["text", "image"]})
+    send(d, "image.upload", uuid="u")
+    send(d, "image.upload", image_url="https://example.org/a.png")
+    named, nameless = d.messages()
+    assert (named.module, nameless.module) == ("context", "unknown") and "uuid" in nameless.message
+    told = json.loads(named.message)
+    assert (told["uuid"], told["error"]["code"]) == ("u", "VALIDATION_ERROR")
+    assert "it needs an image_url or an image_base64" in told["error"]["message"]
 
 
 @pytest.mark.parametrize("on", [True, False])
@@ -913,6 +931,51 @@ def test_feelings_that_are_switched_off_go() -> None:
     assert shown(d) == [("concerned", None), ("neutral", None)]
 
 
+def test_it_nods_while_the_user_goes_on_and_at_no_other_time() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.run(1.0)
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == []  # nobody speaks
+    d.brain(b.SpeechStarted(d.clock * 1_000_000_000 // 48_000))
+    d.run(0.5)
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == []  # he has only begun
+    d.run(1.0)
+    d.brain(b.SpeechResumed(300))
+    d.run(1.0)
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == [(None, "beat")]
+    d.run(3.5)
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == [(None, "beat")] * 2
+    d.run(5.0)
+    d.conversation.config.feelings = False
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == [(None, "beat")] * 2
+    d.conversation.config.feelings = None
+    d.brain(b.SpeechStopped(d.clock * 1_000_000_000 // 48_000))
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == [(None, "beat")] * 2 and d.conversation.state == "thinking"
+
+
+def test_of_a_reply_that_is_over_no_sound_is_kept() -> None:
+    d = Desk()
+    reply = speaking(d)
+    assert reply.syllables.until_ms > 9000
+    d("interrupt")
+    assert reply.state == "over" and reply.syllables.until_ms == 0.0
+
+
+def test_it_does_not_nod_into_what_it_says() -> None:
+    d = Desk()
+    speaking(d)
+    d.brain(b.SpeechStarted(0))
+    d.run(2.0)
+    d.brain(b.SpeechResumed(300))  # it is held, and nobody knows whether the user means it
+    assert shown(d) == []
+
+
 # ------------------------------------------------------------------------------------- why turns end, and when it was
 
 
@@ -1036,6 +1099,42 @@ def test_a_greeting_that_nobody_stayed_for_begins_anew() -> None:
     d("left", "7")
     d("joined", "8")
     assert d.live("said-1").outcome == "interrupted" and greetings(d) == 2
+    assert ends(d)[0] == ("interrupted", None, "http") and not d.conversation.interruptions, "nobody spoke"
+
+
+@pytest.mark.parametrize("mode", ["single_first", "single_every"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_who_has_not_heard_the_greeting_has_not_had_it(mode: Any, begun: bool) -> None:
+    d = Desk(
+        llm={"greeting_message": "Welcome!"},
+        greeting=Greeting(mode=mode, interruptable=False),
+        filler=Filler(wait_ms=500, phrases=["Let me see."]),
+    )
+    d("joined", "7")
+    if begun:
+        d.reply("said-1", "Welcome!")
+        d.run(0.2)
+    d("left", "7")
+    assert d.of(c.Say)[0].reply.state == ("over" if begun else "refused")
+    d("joined", "8")
+    assert greetings(d) == 2
+    finish(d, "said-2")
+    d.user_says("What is it?")
+    d.run(1.0)
+    assert len(d.of(c.Fill)) == 1, "nothing is waited for but the answer"
+    d("left", "8")
+    d("joined", "7")
+    assert greetings(d) == (3 if mode == "single_every" else 2)
+
+
+def test_nobody_is_greeted_while_the_channel_is_lost() -> None:
+    d = Desk(llm={"greeting_message": "Welcome!"}, greeting=Greeting(delay_ms=1000))
+    d("joined", "7")
+    d("out_of_channel", "network")
+    d.run(2.0)
+    assert not greetings(d)
+    d("joined", "7")
+    assert greetings(d) == 1
 
 
 def test_a_greeting_may_wait_and_may_be_one_that_nobody_interrupts() -> None:
@@ -1253,6 +1352,42 @@ def test_an_answer_that_fails_after_all_ends_what_filled_in_for_it() -> None:
     d.user_says("Hello?", "i2")
     d.run(1.5)
     assert len(d.of(c.Fill)) == 2 and len(d.events(b.Failed)) == 1 and d.conversation.state == "thinking"
+
+
+def test_an_answer_that_fails_while_what_fills_in_for_it_is_said() -> None:
+    for fails in (True, False):
+        d = waiting(llm={"failure_message": ""})
+        d.brain(b.ReplyStarted("r1", 0))
+        d.run(1.3)
+        d.brain(b.ReplyText("fill-1", "Let me see.", 0, 500), b.ReplyAudio("fill-1", bytes(16_000), 16_000))
+        d.play("fill-1")
+        d.run(0.3)
+        if fails:
+            d.brain(b.Failed("LLM_ERROR", "away", "r1"))
+        d.brain(b.ReplyFinished("r1", "", "failed" if fails else "done"))
+        d.run(0.2)
+        d.brain(b.ReplyFinished("fill-1", "Let me see."))
+        d.play(None)
+        d("over", d.live("fill-1"))
+        told = [m for m in d.messages() if isinstance(m, t.AssistantTranscription)]
+        assert (told[-1].text, told[-1].turn_status) == ("Let me see.", t.ENDED)
+
+
+def test_a_cough_into_what_fills_in_has_nothing_said_twice() -> None:
+    d = waiting()
+    d.brain(b.ReplyStarted("r1", 0))
+    d.run(1.3)
+    d.brain(b.ReplyText("fill-1", "Let me see.", 0, 500), b.ReplyAudio("fill-1", bytes(16_000), 16_000))
+    d.play("fill-1")
+    d.run(0.2)
+    d.brain(b.SpeechStarted(0, "i2"), b.SpeechStopped(0, "i2"), b.UserText("i2", "", True))
+    assert not d.held
+    d.run(0.3)
+    d.brain(b.ReplyFinished("fill-1", "Let me see."))
+    d.play(None)
+    d("over", d.live("fill-1"))
+    d.run(3.0)
+    assert [one.text for one in d.of(c.Fill)] == ["Let me see."]
 
 
 # ------------------------------------------------------------------------------------------------------------- think

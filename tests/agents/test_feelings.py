@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 
 from lipwire.agents.brains.base import ReplyText
 from lipwire.agents.face_tags import Feeling, Gesture, Mark, Mood
-from lipwire.agents.feelings import GESTURE_EVERY, LEAD_MS, LINGER, WORDS, Acting, feeling_of
+from lipwire.agents.feelings import (
+    AHEAD_MS,
+    BEAT_EVERY,
+    BEAT_MS,
+    GESTURE_EVERY,
+    LEAD_MS,
+    LINGER,
+    LISTEN_EVERY,
+    LISTENED,
+    WORDS,
+    Acting,
+    feeling_of,
+)
 from lipwire.agents.replies import Reply
 
 RATE = 48_000
@@ -185,3 +198,89 @@ def test_gestures_are_not_made_all_the_time() -> None:
     assert nods[0] == 0 and len(nods) == 3
     assert all(later - at >= GESTURE_EVERY * 1000 for at, later in itertools.pairwise(nods))
     assert [gesture for _, _, gesture in stage.shown if gesture == "wave"] == ["wave"]
+
+
+# ------------------------------------------------------------------------------------------------- small nods (beats)
+
+
+def voice(ms: int, *stressed: int) -> bytes:
+    """A syllable every 250 ms, at 24 kHz; those around these positions are louder."""
+    out = np.zeros(ms * 24)
+    t = np.arange(150 * 24) / 24_000
+    one = np.sin(2 * np.pi * 200 * t) * np.hanning(len(t)) * 3000
+    for at in range(0, ms - 200, 250):
+        near = any(abs(at + 75 - peak) < 125 for peak in stressed)
+        out[at * 24 : at * 24 + len(one)] = one * (3 if near else 1)
+    return out.astype(np.int16).tobytes()
+
+
+def aloud(reply: Reply, *stressed: int) -> Reply:
+    """With a voice."""
+    reply.syllables.add(voice(round(reply.received_ms), *stressed), 24_000)
+    return reply
+
+
+def beats(stage: Stage) -> list[int]:
+    return [at for at, _, gesture in stage.shown if gesture == "beat"]
+
+
+def test_what_is_stressed_in_a_sentence_has_a_small_nod() -> None:
+    stage = Stage()
+    reply = said(("The train leaves at five. ", 3000), ("It goes to the old town. ", 3000), ("And then it ends.", 3000))
+    stage.hear(aloud(reply, 1325, 1825, 5575), 500, 9500)
+    assert beats(stage) == pytest.approx([500 + 1325 - BEAT_MS, 500 + 5575 - BEAT_MS], abs=25), "and none where none is"
+
+
+def test_small_nods_are_not_made_all_the_time() -> None:
+    stage = Stage()
+    reply = said(*[("It goes to town. ", 1500)] * 8)
+    stage.hear(aloud(reply, *[at * 1500 + 825 for at in range(8)]), 0, 12_000)
+    assert len(beats(stage)) == 4
+    assert all(later - at >= BEAT_EVERY * 1000 for at, later in itertools.pairwise(beats(stage)))
+
+
+def test_a_sentence_has_one_gesture_at_most() -> None:
+    stage = Stage()
+    stage.hear(aloud(said(("Yes, the train leaves at five.", 3000)), 1325), 0, 3000)
+    assert stage.shown == [(0, None, "nod")]
+    stage = Stage()  # a wave is not broken off
+    stage.hear(aloud(said(("Hello! ", 500), ("I am the one you see.", 2500)), 1575), 0, 3000)
+    assert [gesture for _, _, gesture in stage.shown if gesture] == ["wave"]
+
+
+def test_a_model_that_sets_tags_nods_by_itself() -> None:
+    marks: dict[int, tuple[Mark, ...]] = {0: (Mark(0, Feeling("happy")),)}
+    stage = Stage()
+    stage.hear(aloud(said(("The train leaves at five.", 3000), marks=marks), 1325), 0, 3000)
+    assert stage.shown == [(0, "happy", None)]
+
+
+def test_sound_that_comes_as_it_is_heard_is_not_nodded_to_late() -> None:
+    for ahead, count in ((300, 0), (round(AHEAD_MS) + 700, 1)):
+        stage, reply = Stage(), said(("The train leaves at five. ", 6000), complete=False)
+        pcm = voice(6000, 1325)
+        given = 0
+        for ms in range(0, 5000, 10):
+            due = min((ms + ahead) * 48, len(pcm))
+            reply.syllables.add(pcm[given:due], 24_000)
+            given = max(due, given)
+            stage.hear(reply, 0, ms + 10)
+        assert len(beats(stage)) == count
+        assert beats(stage) == pytest.approx([1325 - BEAT_MS] * count, abs=25)
+
+
+def test_an_interruption_leaves_no_nod_behind() -> None:
+    stage = Stage()
+    reply = aloud(said(("The train leaves at five.", 3000)), 1325)
+    stage.hear(reply, 0, 900)
+    stage.acting.cut(round(0.9 * RATE))
+    stage.hear(None, 0, 3000)
+    assert stage.shown == []
+
+
+def test_who_listens_nods_where_the_user_pauses_and_goes_on() -> None:
+    acting, nod = Acting(), [Feeling(gesture="beat")]
+    assert acting.listen(LISTENED - 0.1, 10 * RATE) == []
+    assert acting.listen(LISTENED, 10 * RATE) == nod
+    assert acting.listen(3.0, 12 * RATE) == []
+    assert acting.listen(3.0, round((10 + LISTEN_EVERY) * RATE)) == nod

@@ -18,6 +18,15 @@ def test_the_first_time_only() -> None:
     assert not greeter.look(2 * SECOND)
 
 
+def test_who_has_heard_nothing_of_it_is_greeted_next_time() -> None:
+    greeter = Greeter()
+    greeter.came(FIRST, 0)
+    assert greeter.look(0)
+    greeter.alone(FIRST, missed=True)
+    greeter.came(FIRST, SECOND)
+    assert greeter.look(SECOND)
+
+
 def test_whenever_somebody_enters_the_empty_channel() -> None:
     greeter = Greeter()
     greeter.came(EVERY, 0)

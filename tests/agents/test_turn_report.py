@@ -80,6 +80,7 @@ def test_every_reason_and_every_cause_has_a_word() -> None:
         ("interrupted", "speak", {}, "interrupted", {"caused_by": "api_speak", "transport": "rtm"}),
         ("interrupted", "interrupt", {}, "interrupted", {"caused_by": "api_interrupt", "transport": "rtm"}),
         ("interrupted", "leave", {}, "interrupted", {"caused_by": "api_leave"}),
+        ("interrupted", None, {}, "interrupted", {}),
         ("no_reply", "speech", {}, "interrupted", {"caused_by": "start_of_speech"}),
         ("no_reply", None, {}, "ignored", {"caused_by": "semantic"}),
         ("no_reply", "disable", {}, "ignored", {"caused_by": "disable"}),

@@ -191,6 +191,7 @@ def test_false_interruptions_are_as_ever_with_what_only_times_turns(turns: dict[
     [
         ("cascade", {"interruption": Interruption(mode="keywords")}, "needs keywords"),
         ("cascade", {"interruption": Interruption(mode="keywords", keywords=[" "])}, "needs keywords"),
+        ("cascade", {"interruption": Interruption(mode="keywords", keywords=["stop", "!"])}, "'!' has no letter"),
         ("guide", {"interruption": Interruption(mode="keywords", keywords=["stop"] * 129)}, "at most 128"),
         ("realtime", {"interruption": Interruption(enabled=False)}, "brain realtime a voice interrupts"),
         ("echo", {"interruption": Interruption(mode="keywords", keywords=["stop"])}, "brain echo a voice"),

@@ -412,11 +412,11 @@ static void test_expressions(void)
 
 static void test_gestures(void)
 {
-    static const int axis[] = {LW_AXIS_HEAD_Y, LW_AXIS_HEAD_X, LW_AXIS_WAVE};
+    static const int axis[] = {LW_AXIS_HEAD_Y, LW_AXIS_HEAD_X, LW_AXIS_WAVE, LW_AXIS_HEAD_Y};
     for (int g = 0; g < LW_GESTURES; g++) {
         lw_motion *with = open_motion(1), *without = open_motion(1);
         lw_pose pose, plain;
-        int low = 0, high = 0, others = 0, step = 0, before = 0, late = 0, turns = 0, way = 0;
+        int low = 0, high = 0, others = 0, step = 0, before = 0, late = 0, turns = 0, way = 0, at = 0;
         for (int i = 0; i < SECONDS(6); i++) {
             if (i == 50)
                 lw_motion_set(with, LW_MOTION_GESTURE, g);
@@ -424,6 +424,7 @@ static void test_gestures(void)
             one_step(without, NULL, 0, &plain);
             int d = pose.axis[axis[g]] - plain.axis[axis[g]];
             low = d < low ? d : low;
+            at = d > high ? i : at;
             high = d > high ? d : high;
             step = abs(d - before) > step ? abs(d - before) : step;
             turns += d != before && way && (d > before) != (way > 0);
@@ -433,12 +434,44 @@ static void test_gestures(void)
             late += i > 400 && d;
             before = d;
         }
-        CHECK(high > 16000 && (g == LW_GESTURE_WAVE || low < -12000), "moves far enough to be seen");
-        CHECK(turns >= 3, "to and fro");
+        if (g == LW_GESTURE_BEAT) {
+            CHECK(high > 11000 && high < 14000 && low == 0, "is small, and goes one way");
+            CHECK(turns == 1 && abs(at - (50 + 24)) <= 1, "down and up again, lowest when it says");
+        } else {
+            CHECK(high > 16000 && (g == LW_GESTURE_WAVE || low < -12000), "moves far enough to be seen");
+            CHECK(turns >= 3, "to and fro");
+        }
         CHECK(!others && !late && step < 4500, "moves its own axis alone, smoothly, once");
         lw_motion_close(&with);
         lw_motion_close(&without);
     }
+}
+
+/* Strokes of the head that are quicker than those of its own drift, in a minute of listening. */
+static int quick_nods(int beat_every)
+{
+    lw_motion *m = open_motion(3);
+    lw_pose pose;
+    int nods = 0, down = 0, before = 0;
+    lw_motion_set(m, LW_MOTION_STATE, LW_STATE_LISTENING);
+    for (int i = 0; i < SECONDS(60); i++) {
+        if (beat_every && i % beat_every == 0)
+            lw_motion_set(m, LW_MOTION_GESTURE, LW_GESTURE_BEAT);
+        one_step(m, NULL, 0, &pose);
+        int quick = i && pose.axis[LW_AXIS_HEAD_Y] - before > 500;
+        nods += quick && !down;
+        down = quick;
+        before = pose.axis[LW_AXIS_HEAD_Y];
+    }
+    lw_motion_close(&m);
+    return nods;
+}
+
+static void test_a_listener_nods_once(void)
+{
+    int alone = quick_nods(0), beaten = quick_nods(290);
+    CHECK(alone >= 8 && alone <= 45, "nods now and then by itself");
+    CHECK(beaten == (SECONDS(60) + 289) / 290, "and not where it is told when");
 }
 
 /* Means of what tells the states apart, over ten minutes. */
@@ -590,6 +623,7 @@ int main(void)
     test_settings();
     test_expressions();
     test_gestures();
+    test_a_listener_nods_once();
     test_states();
     test_prosody();
     test_life();

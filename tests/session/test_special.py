@@ -55,6 +55,8 @@ def test_it_acts_on_the_next_frame() -> None:
     for i, axis in enumerate(("head_y", "head_x", "wave")):
         axes = watch(1.2, (_core.MOTION_GESTURE, i))
         assert np.abs(axes[axis] - still[axis]).max() > 0.4
+    beat = watch(1.2, (_core.MOTION_GESTURE, GESTURES.index("beat")))["head_y"] - still["head_y"]
+    assert 0.3 < beat.max() < 0.45 and np.argmax(beat) / 100 == pytest.approx(0.24, abs=0.02)
 
 
 def test_states_can_be_told_apart() -> None:
@@ -104,7 +106,7 @@ async def test_a_session_acts_on_it(content: Any) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"gesture": "bow"}, "no gesture 'bow'; there are: nod, shake, wave"),
+        ({"gesture": "bow"}, "no gesture 'bow'; there are: nod, shake, wave, beat"),
         ({"emotion": 5}, "no emotion 5; there are: neutral, happy, concerned, surprised"),
         ({"state": ["idle"]}, "no state ['idle']; there are: idle, listening, thinking"),
         ({"background": "beach"}, "'background' is not acted on; what is: state, emotion, gesture"),

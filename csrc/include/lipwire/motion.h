@@ -79,6 +79,7 @@ enum lw_gesture {
     LW_GESTURE_NOD = 0,
     LW_GESTURE_SHAKE,
     LW_GESTURE_WAVE,
+    LW_GESTURE_BEAT, /* a small, short nod, lowest after 0.24 s: of who listens, or on a stressed word */
     LW_GESTURES
 };
 

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from ..errors import InvalidArgument
+from ..protocol.agent_actions import Labels
 
 WhenBusy = Literal["interrupted", "append", "ignore"]
 """What becomes of what the agent says or thinks: it is stopped; it is ended first; it goes on, and the other is
@@ -77,7 +78,7 @@ class Thought(Struct, frozen=True, kw_only=True):
     on_thinking: Literal["interrupt", "append", "ignore"] = field(name="on_thinking_action", default="interrupt")
     on_speaking: Literal["interrupt", "append", "ignore"] = field(name="on_speaking_action", default="ignore")
     interruptable: bool = True
-    metadata: dict[str, str] = {}
+    metadata: Labels = field(default_factory=dict)
 
 
 class Announcement(Struct, frozen=True, kw_only=True):
@@ -130,6 +131,12 @@ def read(said: Any) -> ClientMessage | None:
             priority = "INTERRUPT" if word == "INTERRUPTED" else word
             return _checked("speak", {**said, "text": text, "priority": priority}, Announcement)
     return None
+
+
+def picture_in(said: dict[str, Any]) -> str | None:
+    """The client's name for the picture that such an object sends, right or wrong; None = it has none, or is none."""
+    uuid = said.get("uuid")
+    return uuid if said.get("customType") == "image.upload" and isinstance(uuid, str) else None
 
 
 def _checked(kind: str, said: dict[str, Any], what: type[M]) -> M:

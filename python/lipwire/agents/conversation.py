@@ -70,6 +70,7 @@ from .replies import Lead, Outcome, Reply
 from .silence import SilenceWatch
 from .speech.commands import Command, command_in
 from .speech.pauses import asks_for_pause
+from .speech.stress import Syllables
 from .think_actions import Later, ThinkActions, Thought
 from .transcripts import Transcripts
 from .turn_taking import Spoken, why_no_end, why_no_start
@@ -270,7 +271,7 @@ class Conversation:
         """The greeting, where its time has come; what is said while an answer is waited for; what breaks a silence."""
         free = self.state in ("listening", "idle") and self._is_answered()
         free = free and not (self.paused or self.winding_up or self.leaving)
-        if free and self._greeter.waits:
+        if free and self._greeter.waits and self.accompanied:
             self._greet()
         self._fill()
         silence = self.config.silence
@@ -316,12 +317,10 @@ class Conversation:
         self._review()
         return cut
 
-    def tell(
-        self, text: str, role: Literal["user", "system"] = "user", *, user: str = "", interruptable: bool = True
-    ) -> Reply:
+    def tell(self, text: str, role: Literal["user", "system"] = "user", *, user: str = "") -> Reply:
         """Takes a message in text, which is answered (`Agent.tell`). Raises InvalidArgument, BadState."""
         self._check_told(text)
-        turn, reply = self._ask("text", user, interruptable)
+        turn, reply = self._ask("text", user)
         self._greeter.answered()
         turn.user_text = text
         self.history.add(role, text, turn.turn_id, self.transcripts.wall_ms)
@@ -419,12 +418,12 @@ class Conversation:
         self._do(Respond(reply, instructions))
         return reply
 
-    def _ask(self, reason: StartReason, user: str = "", interruptable: bool = True) -> tuple[Turn, Reply]:
+    def _ask(self, reason: StartReason, user: str = "") -> tuple[Turn, Reply]:
         """A turn that nobody speaks, and the reply that is due to it."""
         self._cut(force=False, cause="think", transport="rtm" if user else "http")
         turn = self.turns.begin(reason, self._now_ms, user)
         turn.user_ended_ns = self._ns
-        return turn, self._expect_reply(reason, interruptable)
+        return turn, self._expect_reply(reason)
 
     def tool_result(self, call_id: str, output: str) -> None:
         """Takes what a function of the client's returned (`Agent.tool_result`), whatever the agent does meanwhile: it
@@ -565,14 +564,17 @@ class Conversation:
     def _greet(self) -> None:
         how, text = self.config.greeting, self.config.llm.greeting_message or ""
         if self._greeter.look(self.clock) and (text or how.audio_url):
-            self._cut_off([reply for reply in self._live.values() if reply.reason == "greeting"])
+            self._cut_off([reply for reply in self._live.values() if reply.reason == "greeting"], None)
             self._say(text, "greeting", how.interruptable, recorded=bool(how.audio_url))
 
     def left(self, user: str) -> None:
         """Somebody is gone."""
         self.users.discard(user)
         if not self.accompanied:
-            self._greeter.alone(self.config.greeting)
+            unheard = [one for one in self._live.values() if one.reason == "greeting" and one.state == "begun"]
+            self._cut_off(unheard, None)
+            unsaid = self._refuse([one for one in self._asked if one.reason == "greeting"])
+            self._greeter.alone(self.config.greeting, missed=unsaid or bool(unheard))
         if self._spoken is not None and self._spoken.until is not None and self._spoken.user == user:
             self._cut_speech("left")
         self._review()
@@ -620,7 +622,10 @@ class Conversation:
         try:
             return self._told(user, m.read(said))
         except LipwireError as exc:
-            self.message_refused(exc)
+            if (uuid := m.picture_in(said)) is None:
+                self.message_refused(exc)
+            else:
+                self.picture_refused(uuid, exc.code, str(exc))
         return None
 
     def _told(self, user: str, message: m.ClientMessage | None) -> Reply | None:
@@ -658,12 +663,15 @@ class Conversation:
         return None
 
     def _uploaded(self, user: str, upload: m.Upload) -> None:
-        if "image" in self.config.llm.input_modalities and self.config.brain in ("cascade", "realtime"):
+        why = None
+        if self.config.brain not in ("cascade", "realtime"):
+            why = f"the brain {self.config.brain} takes none"
+        elif "image" not in self.config.llm.input_modalities:
+            why = "llm.input_modalities has no image"
+        if why is None:
             self._do(TakePicture(user, upload))
         else:
-            self.picture_refused(
-                upload.uuid, "NO_PICTURES", "This agent sees no pictures: llm.input_modalities has no image."
-            )
+            self.picture_refused(upload.uuid, "NO_PICTURES", f"This agent sees no pictures: {why}.")
 
     def picture_taken(self, upload: m.Upload, width: int, height: int, size: int) -> None:
         """A picture of a user's is shown to the brain: its sides, and the bytes that it came in."""
@@ -697,6 +705,7 @@ class Conversation:
             case b.ReplyAudio(reply_id, pcm, rate):
                 if (reply := self._reply(reply_id)) is not None:
                     self._answer_begins(reply)
+                    reply.syllables.add(pcm, rate)
                     self._do(Play(reply, pcm, rate))
             case b.ReplyText(reply_id):
                 if (reply := self._reply(reply_id)) is not None:
@@ -714,6 +723,8 @@ class Conversation:
                 self._user_speaks(onset_ns, item_id, aside)
             case b.SpeechStopped(end_ns, item_id):
                 self._user_spoke(end_ns, item_id)
+            case b.SpeechResumed():
+                self._user_goes_on()
             case b.UserText():
                 self._user_text(event)
             case b.ToolCalled():
@@ -800,6 +811,13 @@ class Conversation:
         self._expect(injected or Reply("speech"))
         if self._doubt is not None:
             self._doubt.until = self._in(self.config.turn_detection.false_interruption_timeout)
+
+    def _user_goes_on(self) -> None:
+        """After a pause in his turn: who listens nods."""
+        if self.config.feelings is False or self.state != "listening" or self._spoken is None or self._doubt:
+            return
+        for feeling in self._acting.listen((self._now_ms - self._spoken.turn.start_ms) / 1000, self.clock):
+            self._do(Show(feeling))
 
     def _is_of(self, item_id: str | None, turn: Turn) -> None:
         """An item of the user's belongs to this turn; what it belongs to already stays."""
@@ -1125,11 +1143,11 @@ class Conversation:
         filler = self.config.filler
         speaks = self._spoken is not None or self._doubt is not None
         busy = speaks or self._asked or any(reply.state == "heard" for reply in self._live.values())
-        if answer is None or filler is None or busy or not self._is_understood(answer):
+        if answer is None or answer.filled or filler is None or busy or not self._is_understood(answer):
             return
         if text := self._fillers.look(filler, self.clock):
             self._filler = reply = Reply("filler", interruptable=answer.interruptable, own_words=True)
-            reply.fills = answer
+            reply.fills, answer.filled = answer, True
             self._asked.append(reply)
             self._do(Fill(reply, text))
 
@@ -1144,8 +1162,8 @@ class Conversation:
         turn = self.turns.open if answer is self._due else answer.turn
         return turn is not None and (turn.start_reason != "speech" or bool(turn.user_text))
 
-    def _expect_reply(self, reason: StartReason, interruptable: bool = True) -> Reply:
-        return self._expect(Reply(reason, interruptable=interruptable))
+    def _expect_reply(self, reason: StartReason) -> Reply:
+        return self._expect(Reply(reason))
 
     def _expect(self, reply: Reply) -> Reply:
         if reply.reason != "silence":
@@ -1278,8 +1296,8 @@ class Conversation:
         self._end_doubt()
         return refused or bool(cut)
 
-    def _cut_off(self, cut: list[Reply], cause: Cause = "speech", transport: Transport = "http") -> None:
-        """Stops these, of those that have begun."""
+    def _cut_off(self, cut: list[Reply], cause: Cause | None = "speech", transport: Transport = "http") -> None:
+        """Stops these, of those that have begun. `cause`: None = nobody interrupts them."""
         if cut:
             self._do(Drop(cut))
         for reply in cut:
@@ -1290,7 +1308,7 @@ class Conversation:
             if reply.state == "heard":
                 for feeling in self._acting.cut(self.clock):
                     self._do(Show(feeling))
-                self.interruptions += 1
+                self.interruptions += cause is not None
                 self.transcripts.interrupted(reply.turn_id, self._now_ms)
             if reply.turn is not None:
                 reply.turn.caused_by, reply.turn.transport = cause, transport
@@ -1307,9 +1325,11 @@ class Conversation:
 
     def _end(self, reply: Reply, outcome: Outcome, text: str, played_ms: float) -> None:
         reply.state, reply.outcome = "over", outcome
+        reply.syllables = Syllables()  # it is remembered, and its sound is not
         if text or reply.lead is not None:
             status: t.TurnStatus = t.INTERRUPTED if outcome == "interrupted" else t.ENDED
-            if reply.fills is not None and outcome != "interrupted":  # the turn goes on
+            waits = reply.fills is not None and reply.fills.state in ("asked", "begun", "heard")
+            if waits and outcome != "interrupted":  # the turn goes on
                 status = t.RUNNING
             self._transcribe(reply, status, played_ms, text)
         if text:

@@ -12,7 +12,7 @@ from typing import Literal
 from msgspec import Struct
 
 Mood = Literal["neutral", "happy", "concerned", "surprised"]
-Gesture = Literal["nod", "shake", "wave"]
+Gesture = Literal["nod", "shake", "wave", "beat"]
 
 MAX_TAG = 200
 """Characters of a tag; what is longer is none."""

@@ -1,7 +1,8 @@
 """What an agent's face shows of what it says: mood and gestures, sentence by sentence, as they are heard. No I/O.
 
 A model may say it by tags (`face_tags`); else the words and the marks of a sentence do: a greeting smiles and waves, an
-apology is concerned. Nothing is shown of what has not been heard, and an interruption ends it.
+apology is concerned. A sentence whose words ask for no gesture has a small nod on the syllable that is stressed most
+(`speech.stress`). Nothing is shown of what has not been heard, and an interruption ends it. Who listens nods, too.
 """
 
 from __future__ import annotations
@@ -27,6 +28,21 @@ WAVE = 2.4
 """Seconds that a wave takes."""
 WAVE_EVERY = 30.0
 """Seconds between two waves that words have made."""
+
+BEAT_MS = 240.0
+"""From the beginning of a small nod until the head is lowest (motion.h)."""
+BEAT_EVERY = 2.5
+"""Seconds between two small nods while the agent speaks,"""
+LISTEN_EVERY = 4.0
+"""and while it listens."""
+LISTENED = 1.0
+"""Seconds that its user has spoken before who listens nods."""
+LATE_MS = 40.0
+"""How late a small nod may come; later it is left out."""
+AHEAD_MS = 1500.0
+"""Of a sentence whose sound is not all there, how much there is before it is known what in it is stressed."""
+TAKES: dict[Gesture, float] = {"nod": 0.9, "shake": 1.1, "wave": WAVE, "beat": 0.44}
+"""Seconds of a gesture: a small nod takes the place of none that is still made."""
 
 Kind = Literal["hello", "bye", "sorry", "wow", "glad", "yes", "no", "not"]
 
@@ -234,8 +250,14 @@ class Acting:
         """The clock at which the mood goes; None = not by itself."""
         self._gestured = self._waved = -(1 << 62)
         """The clock at the last gesture, and the last wave, that words have made."""
-        self._waves_until = -(1 << 62)
-        """The clock at which the hand is down again."""
+        self._waves_until = self._made_at = -(1 << 62)
+        """The clock at which the hand is down again, and at which the last gesture has been made."""
+        self._beat = -(1 << 62)
+        """The clock at the last small nod."""
+        self._plain: tuple[int, int] | None = None
+        """The sentence that is heard, by its characters in the reply, where its words ask for no gesture;"""
+        self._beat_ms: float | None = None
+        """and the position at which a small nod begins in it, once that is known."""
 
     def look(self, reply: Reply | None, ms: float, clock: int, language: str) -> list[Feeling]:
         """What is to be shown now.
@@ -254,24 +276,53 @@ class Acting:
             shown += self._set(Feeling("neutral"))
         for gesture in (feeling.gesture for feeling in shown if feeling.gesture is not None):
             self._waves_until = clock + round(WAVE * RATE) if gesture == "wave" else clock
+            self._made_at = clock + round(TAKES[gesture] * RATE)
+        if reply is not None and self._plain is not None:
+            shown += self._stress(reply, self._plain, ms, clock)
         return shown
+
+    def listen(self, seconds: float, clock: int) -> list[Feeling]:
+        """The user has made a pause, and goes on. `seconds`: since he began to speak."""
+        return self._nod(clock, LISTEN_EVERY) if seconds >= LISTENED else []
+
+    def _nod(self, clock: int, every: float) -> list[Feeling]:
+        if clock < max(self._beat + every * RATE, self._made_at):
+            return []
+        self._beat = clock
+        return [Feeling(gesture="beat")]
+
+    def _stress(self, reply: Reply, sentence: tuple[int, int], ms: float, clock: int) -> list[Feeling]:
+        """A small nod, where it is time for it."""
+        if self._beat_ms is None:
+            begins, ends = map(reply.begins_at, sentence)
+            if reply.complete:
+                reply.syllables.catch_up()
+            elif reply.syllables.until_ms < min(ends, max(ms, begins) + AHEAD_MS):
+                return []
+            stressed = reply.syllables.stressed(begins, ends, ms + BEAT_MS - LATE_MS)
+            self._beat_ms = stressed.ms - BEAT_MS if stressed is not None else float("-inf")
+        if ms < self._beat_ms:
+            return []
+        late, self._plain = ms > self._beat_ms + LATE_MS, None
+        return [] if late else self._nod(clock, BEAT_EVERY)
 
     def cut(self, clock: int) -> list[Feeling]:
         """What was heard was broken off: nothing of it is shown any more. A hand that waves comes down, with the nod
         that takes the gesture's place."""
-        self._reply, self._until = None, None
+        self._reply = self._until = self._plain = None
         waves, self._waves_until = clock < self._waves_until, clock
         return self._set(Feeling("neutral", "nod" if waves else None))
 
     def _begin(self, reply: Reply | None, clock: int) -> None:
         self._reply, self._at, self._marks = reply, 0, 0
-        self._seen, self._wait_ms = (-1, -1), 0.0
+        self._seen, self._wait_ms, self._plain = (-1, -1), 0.0, None
         if self.mood != "neutral" and self._until is None:
             self._until = clock + round(LINGER * RATE)
 
     def _follow(self, reply: Reply, ms: float, clock: int, language: str, shown: list[Feeling]) -> float:
         """Goes through what has begun by `ms`. Returns where the next thing begins."""
         if reply.marks:  # the model says it, and nobody guesses
+            self._plain = None
             due, then = Feeling(), float("inf")
             while self._marks < len(reply.marks):
                 index, feeling = reply.marks[self._marks]
@@ -289,16 +340,19 @@ class Acting:
             if end is None and not reply.complete:
                 return float("inf")  # until more of it has come
             end = len(reply.text) if end is None else end
-            self._guess(reply.text[self._at : end], clock, language, shown)
+            plain = self._guess(reply.text[self._at : end], clock, language, shown)
+            self._plain, self._beat_ms = (self._at, end) if plain else None, None
             self._at = end + len(reply.text[end:]) - len(reply.text[end:].lstrip())
         return float("inf")
 
-    def _guess(self, sentence: str, clock: int, language: str, shown: list[Feeling]) -> None:
+    def _guess(self, sentence: str, clock: int, language: str, shown: list[Feeling]) -> bool:
+        """Returns whether its words ask for no gesture."""
         feeling = feeling_of(sentence, language)
         mood = feeling.mood if feeling is not None else None
         if mood is None and self.mood != "neutral" and self._until is None:
             self._until = clock + round(LINGER * RATE)
         gesture = feeling.gesture if feeling is not None else None
+        plain = gesture is None
         if gesture is not None and clock < self._gestured + GESTURE_EVERY * RATE:
             gesture = None
         if gesture == "wave" and clock < self._waved + WAVE_EVERY * RATE:
@@ -307,6 +361,7 @@ class Acting:
             self._gestured = clock
             self._waved = clock if gesture == "wave" else self._waved
         shown += self._set(Feeling(mood, gesture))
+        return plain
 
     def _set(self, feeling: Feeling) -> list[Feeling]:
         """What of a feeling is news."""

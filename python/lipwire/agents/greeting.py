@@ -26,9 +26,10 @@ class Greeter:
             self._wanted = False
             self._due = clock + greeting.delay_ms * RATE // 1000
 
-    def alone(self, greeting: Greeting) -> None:
-        """Nobody is there any more. Who left before the greeting has not had it."""
-        if self._due is not None or greeting.mode == "single_every":
+    def alone(self, greeting: Greeting, *, missed: bool = False) -> None:
+        """Nobody is there any more. Who left before the greeting has not had it; nor has who `missed` it, as none of it
+        had been heard."""
+        if self._due is not None or missed or greeting.mode == "single_every":
             self._wanted, self._due = True, None
 
     def answered(self) -> None:

@@ -183,10 +183,10 @@ async def fetch(what: str, url: str, outward: Outward, *, most: int, seconds: fl
         import httpx
     except ModuleNotFoundError as exc:
         raise BadState("agents need httpx: pip install 'lipwire[agents]'") from exc
-    await outward.check(url)
     transport = None if outward.anything else _checked_transport(outward, httpx.Limits(max_connections=2))
     first, body = url, b""
     try:
+        await outward.check(url)
         async with asyncio.timeout(seconds), httpx.AsyncClient(timeout=seconds, transport=transport) as client:
             for left in reversed(range(MAX_REDIRECTS + 1)):
                 request = client.build_request("GET", url)
@@ -203,6 +203,8 @@ async def fetch(what: str, url: str, outward: Outward, *, most: int, seconds: fl
                 body += piece
                 if len(body) > most:
                     raise TooLarge(f"{what} at {site(first)} has more than {most} bytes")
+    except OutwardRefused as exc:
+        raise OutwardRefused(f"{what} {exc}") from exc
     except TimeoutError as exc:
         raise ServiceError(f"{what} at {site(first)} did not come within {seconds:g} s") from exc
     except (httpx.HTTPError, httpx.InvalidURL) as exc:

@@ -137,7 +137,7 @@ class Pictures:
     async def _fetch(self, url: str) -> bytes:
         if self._outward is None:
             raise InvalidArgument("image_url: this agent fetches no pictures; send image_base64")
-        return await fetch("the picture", url, self._outward, most=MAX_FETCHED, seconds=SECONDS)
+        return await fetch("image_url", url, self._outward, most=MAX_FETCHED, seconds=SECONDS)
 
     async def close(self) -> None:
         """Nothing more is taken."""

@@ -19,6 +19,7 @@ from .brains.base import ReplyText, TimedWord
 from .face_tags import Feeling
 from .speech.scripts import cut_back, length, sentence_end
 from .speech.spoken import place_of
+from .speech.stress import Syllables
 from .turns import StartReason, Turn
 
 ReplyState = Literal["asked", "begun", "heard", "over", "refused"]
@@ -93,6 +94,10 @@ class Reply:
         self.interruptable = interruptable
         self.expected_until = expected_until
         self.own_words = own_words
+        self.user = ""
+        """Who asked for it in the channel; "" = nobody."""
+        self.filled = False
+        """Whether something has been said while this was waited for."""
         self.fills: Reply | None = None
         """The answer that is waited for while this is said."""
         self.lead: Lead | None = None
@@ -103,6 +108,8 @@ class Reply:
         """Its words with their times in its sound, where the brain knows them."""
         self.marks: list[tuple[int, Feeling]] = []
         """(index of a character, what the face is to show from there on), as the model has said, in order."""
+        self.syllables = Syllables()
+        """Of its sound."""
         self.received_ms = 0.0
         """Sound that the brain has handed over and that can be played."""
         self.written = False

@@ -103,7 +103,7 @@ def _end(turn: Mapping[str, Any], whole: bool) -> dict[str, Any]:
             kind = "error"
             more = {"reason": "LLM_REQUEST_ERR" if by_model else "INTERNAL_ERR", "details": message if whole else code}
         case "interrupted" | "no_reply" if reason == "interrupted" or cause in CAUSES:
-            kind, more = "interrupted", {"caused_by": CAUSES.get(cause, "start_of_speech")}
+            kind, more = "interrupted", {"caused_by": CAUSES[cause]} if cause in CAUSES else {}
             if cause in _ASKED:
                 more["transport"] = turn["transport"]
         case _:

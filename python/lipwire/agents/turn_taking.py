@@ -10,6 +10,7 @@ from ..errors import InvalidArgument
 from ..protocol.transcript import AgentState
 from .config import AgentConfig, BrainKind, TurnDetection
 from .options import Interruption
+from .speech.phrases import plain
 from .turns import Turn
 
 TELLS_TURNS: tuple[BrainKind, ...] = ("cascade", "guide")
@@ -73,6 +74,10 @@ def check_turn_taking(config: AgentConfig) -> None:
     if how.enabled and how.mode == "keywords":
         if not any(map(str.strip, how.keywords)):
             raise InvalidArgument("interruption: mode keywords needs keywords, the words that interrupt")
+        if (unsaid := next((one for one in how.keywords if not plain(one)), None)) is not None:
+            raise InvalidArgument(
+                f"interruption: the keyword {unsaid!r:.40} has no letter and no digit, and is never heard"
+            )
         if len(how.keywords) > MAX_KEYWORDS:
             raise InvalidArgument(f"interruption: at most {MAX_KEYWORDS} keywords, got {len(how.keywords)}")
     if config.brain in TELLS_TURNS:

@@ -45,7 +45,7 @@ class Turn(Struct, kw_only=True):
     end_ms: int | None = None
     end_at: int | None = None
     caused_by: Cause | None = None
-    """Why it was interrupted, or has no reply."""
+    """Why it was interrupted, or has no reply; None: nothing was said in it, or, of a greeting, it began anew."""
     transport: Transport = "http"
     """How the request came that caused that."""
     error: tuple[str, str] | None = None

@@ -34,7 +34,7 @@ AXES = tuple(axis.name.lower() for axis in Axis)
 
 STATES = ("idle", "listening", "thinking")
 EXPRESSIONS = ("neutral", "happy", "concerned", "surprised")
-GESTURES = ("nod", "shake", "wave")
+GESTURES = ("nod", "shake", "wave", "beat")
 """What `Session.special` takes, in the order of `enum lw_state`, `lw_expression` and `lw_gesture`."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -122,11 +123,35 @@ def test_half_characters_and_what_a_service_wants_to_see_again() -> None:
     assert "extra_content" not in made([part(0, "a", "weather")])[0].as_message()
 
 
+HALF = "\ud83d"
+
+
+def test_half_a_character_for_ever_is_none_that_goes_back() -> None:
+    """One that stays alone, as itself or written \\ud83d, cannot be sent: no later request would be made."""
+    for arguments in (json.dumps({HALF: HALF}), json.dumps({HALF: HALF}, ensure_ascii=False), {HALF: [HALF]}):
+        (call,) = made([part(0, f"a{HALF}", f"weather{HALF}", arguments)])
+        assert call.id == "a\ufffd" and call.name == "weather\ufffd"
+        sent = json.loads(msgspec.json.encode(call.as_message()))
+        assert sent["id"] == "a\ufffd" and "\ufffd" in json.loads(sent["function"]["arguments"])
+        assert msgspec.json.encode(read_arguments(call.arguments))
+
+
+def test_whatever_is_in_it_a_request_can_be_made() -> None:
+    body = {"messages": [{"content": HALF}, {"content": f"{HALF}\ude00"}], "at": {HALF: None}, "number": 10**30}
+    sent = json.loads(calls.encode(body))
+    assert sent == {"messages": [{"content": "\ufffd"}, {"content": "😀"}], "at": {"\ufffd": None}, "number": 10**30}
+    assert calls.encode({"a": "b"}) == b'{"a":"b"}'
+
+
 def test_there_are_bounds() -> None:
     with pytest.raises(ServiceError, match="more than 16 functions"):
         made(*([part(n, f"c{n}", "time", "{}")] for n in range(calls.MAX_CALLS + 1)))
     with pytest.raises(ServiceError, match="more than 65536 characters"):
         made(*([part(0, "a", "time", "x" * 10_000)] for _ in range(8)))
+    with pytest.raises(ServiceError, match="more than 65536 characters"):
+        made([part(0, "a" * 70_000, "time", "{}")])
+    with pytest.raises(ServiceError, match="more than 256 characters"):
+        made(*([part(0, "a", "time" * n)] for n in range(1, 99)))
 
 
 @pytest.mark.parametrize(

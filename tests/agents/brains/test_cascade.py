@@ -1101,14 +1101,15 @@ async def test_brackets_have_times_where_words_have() -> None:
 @pytest.mark.parametrize("heard", ["And now?", ""])
 async def test_what_it_is_told_while_a_user_speaks_is_answered_with_that(speech: bytes, heard: str) -> None:
     """Also where it was no speech after all."""
-    async with scene(texts=heard) as s:
+    async with scene(texts=heard, llm={"metadata_enabled": True}) as s:
         await s.hear(SILENCE * 20 + speech[:16_000])
         await s.record.wait(SpeechStarted)
-        s.brain.tell("It rains.", respond=False)
+        s.brain.tell("It rains.", respond=False, metadata={"screen": "3"})
         assert not s.chat.requests
         await s.hear(speech[16_000:], 700)
         await s.record.wait(ReplyFinished)
         assert s.asked() == [("user", f"It rains.\n{heard}".strip())] and len(s.chat.requests) == 1
+        assert s.chat.requests[0]["metadata"] == {"screen": "3"}
 
 
 async def test_an_answer_that_is_to_stay_stays_when_another_one_is_due() -> None:
@@ -1121,3 +1122,23 @@ async def test_an_answer_that_is_to_stay_stays_when_another_one_is_due() -> None
             ("One of two.", "done"),
             ("Two of two.", "done"),
         ]
+        assert s.asked(1) == [("user", "one"), ("assistant", "One of two."), ("user", "two")]
+
+
+async def test_a_question_waits_for_the_answer_that_is_to_stay() -> None:
+    """Also where that has not begun, or calls functions: each is asked of the model once."""
+    asked = [Answer(tool_calls=[ToolCall("look")]), "One.", "Two."]
+    async with scene(asked, tools=[Tool(name="look", run=lambda: "seen")], llm={"metadata_enabled": True}) as s:
+        s.brain.tell("one", interruptable=False, metadata={"n": "1"})
+        s.brain.tell("two", metadata={"n": "2"})
+        await s.record.wait(ReplyFinished, 2)
+        assert [done.text for done in s.record.of(ReplyFinished)] == ["One.", "Two."]
+        assert [request["metadata"]["n"] for request in s.chat.requests] == ["1", "1", "2"]
+        assert [role for role, _ in s.asked(1)] == ["user", "assistant", "tool"]
+        assert s.asked()[0] == ("user", "one") and s.asked()[-2:] == [("assistant", "One."), ("user", "two")]
+    async with scene([Answer(status=400), "Two."]) as s:  # the first one fails
+        s.brain.tell("one", interruptable=False)
+        s.brain.tell("two")
+        await s.record.wait(ReplyFinished, 2)
+        assert [done.reason for done in s.record.of(ReplyFinished)] == ["failed", "done"]
+        assert s.asked() == [("user", "one\ntwo")]

@@ -4,6 +4,7 @@ that the tests turn. What it asks is answered by fakes on loopback."""
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from fractions import Fraction
@@ -18,6 +19,7 @@ from lipwire.agents.brains.base import Failed, Services
 from lipwire.agents.brains.cascade import CascadeBrain
 from lipwire.agents.config import AgentConfig, Llm, TurnDetection
 from lipwire.agents.events import SpeechCut
+from lipwire.agents.feelings import LISTEN_EVERY
 from lipwire.agents.options import Interruption
 from lipwire.agents.speech.offline_stt import SPHINX, what_hears
 from lipwire.audio import espeak as voice
@@ -319,3 +321,28 @@ async def test_a_keyword_is_heard_while_its_user_still_speaks() -> None:
         await t.say(said[int(heard * 32_000) // 320 * 320 :], 900, step=0.01)
         await t.until(lambda: len(t.chat.requests) == 2)
         assert "stop" in t.asked()[-1][1].lower() and "tomorrow" in t.asked()[-1][1]
+
+
+async def test_the_face_nods_where_the_user_pauses_and_goes_on(speech: bytes) -> None:
+    """Once in 4 s, while its user speaks and not while it does; pauses are no turns."""
+    async with talk(turn_detection={"silence_duration_ms": 700}, avatar="aria", width=64, height=36) as there:
+        shown: list[tuple[int, str]] = []
+        special = there.agent.session.special
+
+        def watched(content: Any, event_id: str | None = None) -> None:
+            special(content, event_id)
+            if isinstance(content, dict) and "gesture" in content:
+                shown.append((there.clock.now, content["gesture"]))
+
+        there.agent.session.special = watched  # type: ignore[method-assign]
+        await there.say(SILENCE * 50 + speech, 400)
+        assert shown == [], "he may have finished"
+        goes_on = there.clock.now
+        for _ in range(4):
+            await there.say(speech, 400)
+        seconds = (there.clock.now - goes_on) / 48_000
+        assert [gesture for _, gesture in shown] == ["beat"] * len(shown)
+        assert 1 <= len(shown) <= 1 + seconds / LISTEN_EVERY
+        assert 0 <= shown[0][0] - goes_on <= 0.5 * 48_000
+        assert all(later - at >= LISTEN_EVERY * 48_000 for (at, _), (later, _) in itertools.pairwise(shown))
+        assert len(there.agent.turns()) == 1

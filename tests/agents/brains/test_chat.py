@@ -96,6 +96,12 @@ def test_an_endless_event_is_refused() -> None:
                 reader.feed(data)
 
 
+def test_lines_without_a_word_count_too() -> None:
+    reader = SseReader(1000)
+    with pytest.raises(BadData, match="more than 1000 bytes"):
+        reader.feed(b"data:\n" * 1001)
+
+
 async def ask(
     server: FakeChat, body: dict[str, Any] | None = None, timeouts: Timeouts | None = None, **llm: Any
 ) -> tuple[Completion, list[Piece]]:
@@ -389,6 +395,29 @@ async def test_halves_of_a_character_are_put_together() -> None:
         reply, pieces = await ask(server)
     assert reply.text == "a 😀 b\ufffdc \ufffd" == "".join(piece.text for piece in pieces)
     assert json.loads(json.dumps(build(Llm(), [{"role": "user", "content": reply.text}], [])))
+
+
+async def test_half_a_character_breaks_neither_what_is_told_nor_what_is_asked() -> None:
+    half = "\ud83d"
+    call = {"index": 0, "id": half, "function": {"name": "f", "arguments": json.dumps({"a": half})}}
+    delta = {"reasoning_content": half, "refusal": f"No{half}", "tool_calls": [call], "content": [{"type": half}]}
+    end = b"data: " + json.dumps({"choices": [{"delta": {}, "finish_reason": half}]}).encode() + b"\n\n"
+    async with FakeChat(Answer(raw=event(delta) + end)) as server:
+        reply, _ = await ask(server)
+        for text in (*reply.problems, reply.refusal, reply.finish_reason):
+            assert text is not None and text.encode()
+        made: dict[str, Any] = {"role": "assistant", "content": reply.text, "reasoning_content": reply.reasoning}
+        made["tool_calls"] = [call.as_message() for call in reply.calls]
+        answer = {"role": "tool", "tool_call_id": reply.calls[0].id, "content": "ok"}
+        await ask(server, build(Llm(), [*USER, made, answer], []))
+        assert server.requests[1]["messages"][1]["reasoning_content"] == "\ufffd"
+
+
+def test_members_that_nobody_reads_are_not_kept() -> None:
+    reply = Completion()
+    for n in range(100):
+        reply.take(json.dumps({"choices": [{"delta": {f"x{n}": 1, "content": "a"}}]}))
+    assert reply._streamed == {"content"}
 
 
 @pytest.mark.parametrize(

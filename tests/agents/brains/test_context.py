@@ -122,7 +122,7 @@ def test_every_message_knows_its_turn_and_its_time() -> None:
 
     context.said("greeting", "Welcome!")
     context.add("user", "one", {"screen": "3"})
-    assert context.metadata == {"screen": "3"}
+    assert context.metadata() == {"screen": "3"}
     context.called("r", "", [Call("a", "f")]).results["a"] = "1"
     context.said("r", "Two.")
     context.add("system", "They wait.")
@@ -136,8 +136,51 @@ def test_every_message_knows_its_turn_and_its_time() -> None:
         ("system", 1, 103_000, None),
         ("user", 2, 104_000, None),
     ]
-    assert context.metadata == {} and "turn_id" not in context.messages()[0]
+    assert context.metadata() == {} and "turn_id" not in context.messages()[0]
     context = ChatContext(10)
     context.add("user", "nobody greeted")
     context.said("r", "No.")
     assert [m["turn_id"] for m in context.messages(stamped=True)] == [0, 0]
+
+
+def test_what_came_with_several_messages_for_one_answer_is_joined() -> None:
+    context = ChatContext(10)
+    context.add("user", "one", {"screen": "1", "who": "x"})
+    context.said("r1", "First.")
+    context.add("user", "two", {"screen": "2", "zoom": "4"})
+    context.said("tune", "One moment.", given=True)
+    context.add("system", "They wait.")
+    context.add("user", "three", {"screen": "3"})
+    context.add("user", "four")
+    assert context.metadata() == {"screen": "3", "zoom": "4"}
+    context.called("r2", "I look.", [Call("a", "f")]).results["a"] = "1"
+    context.said("r2", "I look.")
+    assert context.metadata("r2") == {"screen": "3", "zoom": "4"}
+    context.said("r2", "I look. There.")
+    assert context.metadata() == {"screen": "3", "zoom": "4"}  # of what was asked last
+    context.add("user", "five")
+    assert context.metadata() == {}
+
+
+def test_a_reply_that_is_expected_stands_where_it_was_asked_for() -> None:
+    seconds = iter(range(100, 200))
+    context = ChatContext(2, lambda: next(seconds))
+
+    def told(speaking: str | None = None) -> list[tuple[str, Any]]:
+        return [(m["role"], m["content"]) for m in context.messages(speaking)]
+
+    context.add("user", "one", {"n": "1"})
+    context.expect("r1")
+    context.add("user", "two", {"n": "2"})
+    assert told() == [("user", "one"), ("user", "two")] and context.metadata() == {"n": "2"}
+    assert told("r1") == [("user", "one")] and context.metadata("r1") == {"n": "1"}
+    context.called("r1", "", [Call("a", "f")]).results["a"] = "1"
+    assert [m["role"] for m in context.messages("r1")] == ["user", "assistant", "tool"]
+    context.said("r1", "First.")
+    assert [m["role"] for m in context.messages()] == ["user", "assistant", "tool", "assistant", "user"]
+    assert [m["timestamp"] for m in context.messages(stamped=True)] == [100_000, *[103_000] * 3, 102_000]
+    for number in range(4):
+        context.expect(f"x{number}")
+        context.said(f"x{number}", "")  # it came to nothing
+        context.add("user", "more")
+    assert told() == [("assistant", "First."), ("user", "more"), ("user", "more")] and len(context) == 3

@@ -258,3 +258,17 @@ def test_what_tells_turns_is_told(
     monkeypatch.setattr(module, "there", lambda model: None if model.name in missing else Place(Path("x"), "a package"))
     monkeypatch.setattr(module, "lacks", lambda model: [])
     assert told(by) == said
+
+
+def test_a_pause_is_told_when_its_user_goes_on() -> None:
+    detector, _ = spoken(TurnDetection(silence_duration_ms=800))
+    resumed = []
+    for pcm in [SPEECH] * 20 + [SILENCE] * 5 + [SPEECH] * 20 + [SILENCE] * 40 + [SPEECH] * 20 + [SILENCE] * 100:
+        detector.hear(pcm)
+        if detector.endpointer.resumed_ms:
+            resumed.append(detector.endpointer.resumed_ms)
+    assert resumed == [50, 400]
+    assert not detector.endpointer.speaking
+    for pcm in [SPEECH] * 40:
+        detector.hear(pcm)
+        assert detector.endpointer.resumed_ms == 0, "a turn that begins goes on with nothing"

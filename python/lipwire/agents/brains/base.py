@@ -51,6 +51,12 @@ class SpeechStopped(Struct, frozen=True, tag=True):
     item_id: str | None = None
 
 
+class SpeechResumed(Struct, frozen=True, tag=True):
+    """The user goes on after a pause in his turn, of `pause_ms`: a phrase of his has ended before it."""
+
+    pause_ms: int
+
+
 class UserText(Struct, frozen=True, tag=True):
     """What the user said. A partial one (`final` False) replaces the one before with the same `item_id`."""
 
@@ -130,6 +136,7 @@ class Failed(Struct, frozen=True, tag=True):
 BrainEvent = (
     SpeechStarted
     | SpeechStopped
+    | SpeechResumed
     | UserText
     | ReplyStarted
     | ReplyText

@@ -23,6 +23,8 @@ MAX_ARGUMENTS = 1 << 16
 """Characters of a call's arguments."""
 MAX_CALLS = 16
 """Calls that a model may make in one reply; a service that sends more is cut off."""
+MAX_NAME = 256
+"""Characters of a function's name, as a service sends it."""
 
 _NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -30,6 +32,15 @@ _NAME = re.compile(r"[^A-Za-z0-9_-]+")
 def join_halves(text: str) -> str:
     """The text with surrogates that came apart put together; one that stays alone is U+FFFD."""
     return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def encode(value: Any) -> bytes:
+    """JSON. Half a character, wherever in the value it stands, goes as `join_halves` has it: half of one that a service
+    has sent would make every later request fail."""
+    try:
+        return msgspec.json.encode(value)
+    except (UnicodeEncodeError, OverflowError):  # of a number beyond 64 bits
+        return join_halves(json.dumps(value, ensure_ascii=False)).encode()
 
 
 def _no_number(name: str) -> None:
@@ -41,9 +52,10 @@ _decoder = json.JSONDecoder(parse_constant=_no_number)
 
 def read_arguments(text: str) -> dict[str, Any] | str:
     """The arguments of a call; or, as text, why they are none. Nothing and null are no arguments; an object that was
-    encoded twice is that object, and so is one with empty ones before or after it."""
+    encoded twice is that object, and so is one with empty ones before or after it. No text in it has half a
+    character."""
     for _ in range(3):
-        text = text.strip()
+        text = join_halves(text.strip())
         if not text:
             return {}
         try:
@@ -72,9 +84,10 @@ def _one_of_several(text: str) -> dict[str, Any] | None:
                 return None
             if value and value not in found:
                 found.append(value)
+        whole = [_decoder.decode(join_halves(json.dumps(one, ensure_ascii=False))) for one in found[:2]]
     except (ValueError, RecursionError):
         return None
-    return found[0] if len(found) == 1 else None if found else {}
+    return whole[0] if len(whole) == 1 else None if whole else {}
 
 
 def valid_arguments(text: str) -> str:
@@ -95,7 +108,7 @@ def _is_object(text: str) -> bool:
         return False
     try:
         return isinstance(msgspec.json.decode(text), dict)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         return False
 
 
@@ -271,7 +284,7 @@ class CallPieces:
         return bool(self._calls)
 
     def take(self, pieces: Any) -> None:
-        """`tool_calls` of one event. Raises ServiceError: there are too many, or the arguments are too long."""
+        """`tool_calls` of one event. Raises ServiceError: there are too many, or what is in one is too long."""
         parts = [part for part in _listed(pieces) if isinstance(part, dict)]
         for position, part in enumerate(parts):
             self._take(part, position - len(parts))
@@ -300,7 +313,7 @@ class CallPieces:
         made: list[Call] = []
         for pieces in self._calls:
             name, arguments = join_halves(pieces.name).strip(), join_halves(pieces.arguments)
-            made.append(Call(pieces.id, name, arguments, pieces.extra))
+            made.append(Call(join_halves(pieces.id), name, arguments, pieces.extra))
         return with_own_ids(made)
 
     def _take(self, part: dict[str, Any], position: int) -> None:
@@ -333,8 +346,11 @@ class CallPieces:
         if call.arguments.startswith("{") and more.startswith(call.arguments):
             call.arguments = ""  # this piece has all that came before it
         call.arguments += more
-        if len(call.arguments) > MAX_ARGUMENTS:
-            raise ServiceError(f"the arguments of {call.name[:100]} have more than {MAX_ARGUMENTS} characters")
+        if len(call.name) > MAX_NAME:
+            raise ServiceError(f"the name of a function that the LLM calls has more than {MAX_NAME} characters")
+        if max(len(call.arguments), len(call.id)) > MAX_ARGUMENTS:
+            name = join_halves(call.name[:100])
+            raise ServiceError(f"the arguments or the id of {name} have more than {MAX_ARGUMENTS} characters")
 
     def _with(self, index: Any) -> list[_Pieces]:
         return self._calls if index is None else [call for call in self._calls if call.index == index]

@@ -40,7 +40,7 @@ from ..http import ServiceError
 from ..in_use import Part, fell_back
 from ..openai_models import SPEECH, speaks_by_realtime
 from ..speech.backchannels import is_backchannel
-from ..speech.endpointing import TurnBoundary
+from ..speech.endpointing import GAP_MS, TurnBoundary
 from ..speech.offline_stt import OfflineStt
 from ..speech.pauses import asks_for_pause
 from ..speech.scripts import unspaced
@@ -62,6 +62,7 @@ from .base import (
     ReplyStarted,
     ReplyText,
     Services,
+    SpeechResumed,
     SpeechStarted,
     SpeechStopped,
     TimedWord,
@@ -374,6 +375,8 @@ class CascadeBrain:
         if event is not None:
             self._stopped(turn)
             return
+        if detector.endpointer.resumed_ms > GAP_MS and not turn.aside:
+            self._emit(SpeechResumed(detector.endpointer.resumed_ms))
         if turn.result is None:
             turn.hearing.feed(pcm)
             if self._may_be_over(detector):
@@ -568,14 +571,16 @@ class CascadeBrain:
             if reply.kind == "chat" and not reply.kept:
                 self._drop(reply)
         reply_id = self._begin("chat", lambda reply, speech: self._think(reply, speech, instructions), item_id)
-        self._replies[reply_id].kept = kept
+        if kept:
+            self._replies[reply_id].kept = True
+            self._context.expect(reply_id)
 
     def speak(self, text: str) -> str:
         return self._begin("speak", _given(text), None)
 
     def remember(self, reply_id: str, text: str) -> None:
         """See `Remembering`."""
-        self._context.said(reply_id, without_tags(text))
+        self._context.said(reply_id, without_tags(text), given=True)
 
     def fill(self, text: str) -> str:
         """See `Filling`."""
@@ -659,6 +664,8 @@ class CascadeBrain:
         if failed is not None:
             self._emit(failed)
         self._hand(reply, reply.shows())
+        if reply.kept:
+            self._context.said(reply.id, reply.text)  # also where that is nothing: no more of it is expected
         self._emit(ReplyFinished(reply.id, reply.text, "failed" if failed is not None else "done"))
 
     def _failure(self, code: str, error: BaseException, reply: _Chained) -> Failed:
@@ -685,7 +692,7 @@ class CascadeBrain:
         if reply.dropped or not events:
             return
         if not reply.aside:
-            self._context.said(reply.id, reply.text)
+            self._context.said(reply.id, reply.text, given=reply.kind == "speak")
         for event in events:
             self._emit(event)
 
@@ -712,6 +719,9 @@ class CascadeBrain:
         if instructions:
             self._context.note(reply.id, instructions)
         try:
+            for other in reply.before:
+                if other.kept:  # else the model answers that question once more
+                    await other.finished.wait()
             while self._calls:
                 await asyncio.wait(self._calls)
             await self._caller.ready()
@@ -737,7 +747,7 @@ class CascadeBrain:
                 messages[last] = chat.with_picture(messages[last], picture)
         voice = openai_voice(self._config.voice)
         instructions = self._config.instructions
-        metadata = self._context.metadata
+        metadata = self._context.metadata(reply.id)
         return question(
             llm, messages, tools, voice=voice, instructions=instructions, may_call=may_call, metadata=metadata
         )

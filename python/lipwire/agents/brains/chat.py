@@ -18,6 +18,7 @@ from ...errors import BadData
 from ...outward import Outward, OutwardRefused, site
 from ..config import Llm
 from ..http import MAX_WAIT, ServiceClient, ServiceError, failure, log_details, read_all, refusal
+from .calls import encode
 from .completion import RATE, BrokeOff, Completion, Piece
 from .dialects import Question, dialect_of
 from .sse import MAX_EVENT, EventReader
@@ -162,7 +163,7 @@ class ChatClient:
         headers = self._in_front({"content-type": "application/json", "accept": "text/event-stream"})
         wait = _Wait(self.timeouts)
         try:
-            content = msgspec.json.encode(body)
+            content = encode(body)
             if self._opens_no_thought(body):
                 completion.hold()
             async with asyncio.timeout(self.timeouts.first_token) as limit:

@@ -64,6 +64,8 @@ _THOUGHTS = (
     "thoughts",
 )
 """Members of a delta in which services send what the model thinks."""
+_MEMBERS = ("content", "refusal", "audio", "tool_calls", "function_call", *_THOUGHTS)
+"""Those that are read."""
 _ALIVE = frozenset({"ping", "pong", "keepalive", "keep-alive", "heartbeat"})
 """What services send as data, so that the connection stays."""
 _HELD_BACK = re.compile(r"filter|safety|prohibited|recitation|blocklist|moderation|spii|refusal")
@@ -224,17 +226,19 @@ class Completion:
             return found
         try:
             return [self._read(one) for one in found]
-        except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as exc:
             return self._unread(f"not what it should be: {type(exc).__name__} {exc}")
 
     def _unread(self, why: str) -> list[dict[str, Any]]:
         self._bad += 1
+        why = join_halves(why[:200])
         if self._bad > MAX_BAD:
             raise ServiceError(f"the LLM's stream is broken: {why}")
         self._problem(f"an event of the LLM's is {why:.100}; what was in it is missing")
         return []
 
     def _problem(self, what: str) -> None:
+        what = join_halves(what)
         if what not in self.problems and len(self.problems) < MAX_BAD:
             self.problems.append(what)
 
@@ -247,20 +251,21 @@ class Completion:
         if given is None:  # an error that does not say so
             error = error or chunk.get("detail") or chunk.get("message")
         if error:
-            raise BrokeOff(str(error.get("message", error) if isinstance(error, dict) else error)[:200])
+            said = str(error.get("message", error) if isinstance(error, dict) else error)
+            raise BrokeOff(join_halves(said[:200]))
         text, pcm = "", b""
         for choice in choices:
             given = (choice.get("delta"), choice.get("message"), {"content": choice.get("text")})
             delta = next(one for one in given if isinstance(one, dict))
             if delta is given[0]:
-                self._streamed |= {name for name, value in delta.items() if value}
+                self._streamed |= {name for name in _MEMBERS if delta.get(name)}
             elif delta is given[1]:
                 delta = self._news(delta)
             more, sound = self._delta(delta, rate)
             text, pcm = text + more, pcm + sound
             reason = choice.get("finish_reason")
             if isinstance(reason, str) and reason.lower() not in ("", "null", "none"):
-                self.finish_reason = reason
+                self.finish_reason = join_halves(reason)
                 if reason.lower() == "error":
                     raise BrokeOff("finish_reason error")
         return text, pcm
@@ -321,6 +326,7 @@ class Completion:
     def _end(self) -> str:
         """What was kept back until it was known what follows."""
         text, self._half = join_halves(self._half), ""
+        self.refusal = join_halves(self.refusal)
         text = self._thoughts.feed(text) + self._thoughts.end()
         if self._cut_off and (half := self._pieces.drop_half() or self._thoughts.drop_half()):
             self._cut_short(half)

@@ -60,11 +60,22 @@ class _Entry(Struct, eq=False):
     turn: int = 0
     at_ms: int = 0
     metadata: dict[str, str] = field(default_factory=dict)
+    placed: bool = False
+    """Whether it stands where its reply was asked for, and not where that began."""
+    awaited: bool = False
+    """Whether nothing of that has come yet."""
+    given: bool = False
+    """Whether it was said as it is, and answers nothing."""
 
     @property
     def runs(self) -> bool:
         """Whether a call has no answer yet."""
         return any(len(one.results) < len(one.calls) for one in self.rounds)
+
+    @property
+    def answers(self) -> bool:
+        """Whether what was asked before it is answered, or is being answered."""
+        return self.role == "assistant" and not self.given and (self.awaited or bool(self.shares()[-1]))
 
     @property
     def stamps(self) -> dict[str, Any]:
@@ -116,18 +127,30 @@ class ChatContext:
         return len(self._entries)
 
     def messages(self, speaking: str | None = None, *, stamped: bool = False) -> list[dict[str, Any]]:
-        """All messages, the oldest first. `speaking`: the reply that goes on. `stamped`: each with its `turn_id`, its
-        `timestamp` (Unix ms) and its `metadata`."""
+        """All messages, the oldest first. `speaking`: the reply that goes on; of one that was expected, those up to it.
+        `stamped`: each with its `turn_id`, its `timestamp` (Unix ms) and its `metadata`."""
         return [
             message | entry.stamps if stamped else message
-            for entry in self._entries
+            for entry in self._up_to(speaking)
             for message in entry.messages(speaking is not None and entry.reply_id == speaking)
         ]
 
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What came with the user's last message."""
-        return next((entry.metadata for entry in reversed(self._entries) if entry.role == "user"), {})
+    def metadata(self, speaking: str | None = None) -> dict[str, str]:
+        """What came with the last message of a user's among those of `messages`, and with those before it that one
+        answer is for; of two values of a name the later one."""
+        joined: dict[str, str] = {}
+        asked = False
+        for entry in reversed(self._up_to(speaking)):
+            if entry.role == "user":
+                asked = True
+                joined = entry.metadata | joined
+            elif asked and entry.answers:
+                break
+        return joined
+
+    def _up_to(self, reply_id: str | None) -> list[_Entry]:
+        at = next((i for i, entry in enumerate(self._entries) if entry.placed and entry.reply_id == reply_id), None)
+        return self._entries if at is None else self._entries[: at + 1]
 
     def add(self, role: Literal["user", "system"], text: str, metadata: Mapping[str, str] | None = None) -> None:
         """What somebody said, or told it."""
@@ -149,6 +172,10 @@ class ChatContext:
         """The reply is over; what held for it is forgotten."""
         self._entries = [one for one in self._entries if one.role != "note" or one.reply_id != reply_id]
 
+    def expect(self, reply_id: str) -> None:
+        """What this reply says, whenever it comes, stands here, before what others say meanwhile."""
+        self._put(_Entry("assistant", "", reply_id, placed=True, awaited=True))
+
     def called(self, reply_id: str, text: str, calls: Sequence[Call], reasoning: str = "") -> Round:
         """A reply calls functions, having written `text` and thought `reasoning`. Returns them, each with an id that no
         other call has; whoever runs them puts in the results."""
@@ -158,19 +185,26 @@ class ChatContext:
         if entry is None:
             entry = _Entry("assistant", "", reply_id)
             self._put(entry)
+        self._begins(entry)
         entry.rounds.append(made)
         self._trim()
         return made
 
-    def said(self, reply_id: str, text: str) -> None:
-        """What a reply says, as far as is known now; empty = nothing."""
+    def said(self, reply_id: str, text: str, *, given: bool = False) -> None:
+        """What a reply says, as far as is known now; empty = nothing. `given`: it answers nobody."""
         text = _valid(text) if text.strip() else ""
         entry = self._reply(reply_id)
         if entry is not None:
+            self._begins(entry)
             entry.text = text
         elif text:
-            self._put(_Entry("assistant", text, reply_id))
+            self._put(_Entry("assistant", text, reply_id, given=given))
         self._trim()
+
+    def _begins(self, entry: _Entry) -> None:
+        """Something of a reply that was expected is known, if only that it says nothing."""
+        if entry.awaited:
+            entry.awaited, entry.at_ms = False, round(self._now() * 1000)
 
     def knows(self, reply_id: str) -> bool:
         """Whether anything of this reply is kept."""
@@ -194,7 +228,7 @@ class ChatContext:
             if entry.rounds and calling > 0 and (left["user"] > 0 or entry.runs):
                 calling -= 1
                 entry.text = entry.text if left["assistant"] > 0 else ""
-            elif left[entry.role] > 0 and (entry.text or entry.role == "user"):
+            elif left[entry.role] > 0 and (entry.text or entry.awaited or entry.role == "user"):
                 entry.rounds = []
             else:
                 continue

@@ -60,7 +60,7 @@ class SseReader:
         name, _, value = line.partition(b":")
         if name == b"data":
             self._data.append(value.removeprefix(b" "))
-            self._size += len(value)
+            self._size += len(value) + 1  # with the end of the line, so that empty ones count too
             if self._size > self._max:
                 raise BadData(f"an event of the stream has more than {self._max} bytes")
 

@@ -53,6 +53,8 @@ class Endpointer:
         """Whether a stretch of voice goes on that has reached `interrupt_threshold`,"""
         self._heard_last = 0
         """and its last frame."""
+        self.resumed_ms = 0
+        """The pause after which its user has gone on with the last frame; 0 = with none."""
         self._unheard = False
         """A turn that was begun for its user, who has not spoken yet."""
         self._endless = False
@@ -81,6 +83,7 @@ class Endpointer:
         voiced = probability >= self.config.threshold and probability > 0.0
         if voiced:
             self._voiced.append(about)
+        self.resumed_ms = 0
         if not self.speaking:
             if self._endless and about + 1 - self._until < self.config.plain_ms // FRAME_MS:
                 self._until = about + 1 if voiced else self._until
@@ -91,6 +94,7 @@ class Endpointer:
             self.speaking, self._until = True, about + 1
             return TurnBoundary("started", self._onset)
         if voiced:
+            self.resumed_ms = 0 if self._unheard else (about - self._until) * FRAME_MS
             self._until, self._unheard = about + 1, False
             self.whole = None
         if not self.config.ends_by_itself:

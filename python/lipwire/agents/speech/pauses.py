@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from ..languages import names
 from .phrases import ends, plain
@@ -39,44 +40,79 @@ PAUSES: dict[str, str] = {
     "=um segundo|=um minuto|=só um momento|=só um minuto",
     "ru": "подожди минутку|подождите минутку|подожди секунду|подождите секунду|одну минуту пожалуйста|дай подумать|"
     "дайте подумать|=подожди|=подождите|=погоди|=погодите|=минутку|=секунду|=минуточку|=секундочку|=одну минуту|"
-    "=одну секунду|=сейчас",
+    "=одну секунду",
     "zh": "等一下|等一等|等等|稍等|稍等一下|请稍等|等我一下|等会儿|等一会儿|让我想想|让我想一下|我想一下|我想想|等下",
 }
-"""Of each language (ISO 639), divided by |: what ends a turn that is not to be answered. One behind = does so
-only where it is a clause of its own: "the film lasts one minute" asks for no pause."""
-_BEFORE = frozenset(
+"""Of each language (ISO 639), divided by |: what ends a turn that is not to be answered, where it is a clause of its
+own: "the film lasts one minute" and "customers hang on" ask for no pause. One without = does so behind a hesitation,
+too: "my number is uh hold on"."""
+_BEFORE: dict[str, str] = {
+    "de": "ja nein nee jo tja na also und aber dann jetzt so bitte entschuldigung danke einfach",
+    "en": "yes yeah yep no and but so well wait please just now actually then alright right",
+    "es": "sí y pero pues bueno por favor perdón perdona disculpe mira vale",
+    "fr": "oui ouais non et mais alors bon donc ben pardon désolé désolée excusezmoi attends s'il vous te plaît",
+    "it": "sì e ma allora beh scusa scusi ecco per favore",
+    "ja": "はい うん いや いえ じゃあ では まあ ちょっと もう すみません ごめん ごめんなさい あ ね",
+    "ko": "네 예 응 아 아니 아니요 그럼 그 저기 저기요 좀 죄송한데 죄송합니다 미안",
+    "nl": "ja nee en maar dus nou dan nu alstublieft",
+    "pt": "sim e mas então bom por favor desculpa desculpe olha",
+    "ru": "да нет ну а и но так ой извините простите пожалуйста",
+    "zh": "好 好的 好吧 对 那 那个 这个 啊 哦 噢 喂 你 您 先 请 麻烦 不好意思 对不起 抱歉",
+}
+"""Words that may stand before one of them in its clause. No language's "not": "no espera" waits for nothing."""
+_HESITATIONS = frozenset(
     plain(
-        "ah aber alors and attends but eh ehm ehi euh hey hm hmm ja jo mm mmm nein no non oh ok okay oui oké pero "
-        "please por sim sorry so sí sì tja uh uhm um well wait ya yeah yes yep ну а но да нет ой"
+        "ah äh ähm eh ehm ehi euh hey hm hmm mm mmm oh ok okay oké sorry uh uhm um э ээ эм 음 어 嗯 呃 "
+        "えっと えーと あの"
     ).split()
 )
+"""The same, in any language."""
 _AFTER = frozenset(plain("please bitte alstublieft por favor per favore пожалуйста s'il vous te plaît").split())
-"""Words that may stand before and behind one of them in its clause."""
+"""Words that may stand behind one of them in its clause."""
+_CLAUSE = re.compile(r"([^.,;:!?…。，、；：！？—–]+)([.,;:!?…。，、；：！？—–\s]*)")
+"""A clause, and the marks behind it."""
 
 
 def asks_for_pause(text: str, language: str) -> bool:
-    """Whether a text ends with the wish that the listener wait; in languages without a list, never."""
-    listed = [entry for name in names(language) for entry in PAUSES.get(name, "").split("|") if entry]
-    clauses = [clause for part in re.split(r"[.,;:!?…。，、；：！？—–]+", text) if (clause := plain(part))]
-    while len(clauses) > 1 and _AFTER.issuperset(clauses[-1].split()):
+    """Whether a text ends with the wish that the listener wait, and not with a question; in languages without a list,
+    never."""
+    found = [name for name in names(language) if name in PAUSES]
+    if "zh" in found:  # "and so on", behind a list of things, is the same word as "wait"
+        text = re.sub(r"、|[,，](?=\s*等等)", " ", text)
+    clauses = [(clause, marks) for part, marks in _CLAUSE.findall(text) if (clause := plain(part))]
+    while len(clauses) > 1 and _AFTER.issuperset(clauses[-1][0].split()) and not _asks(clauses[-1][1]):
         del clauses[-1]
-    if not listed or not clauses:
+    if not clauses or _asks(clauses[-1][1]):
         return False
-    said, alone = " ".join(clauses), _bare(clauses[-1])
-    return any(plain(entry) in alone or (not entry.startswith("=") and _is_end(plain(entry), said)) for entry in listed)
+    whole = bare = clauses[-1][0]
+    while (cut := _cut(bare, _AFTER)) is not None:
+        bare = cut
+    listed = [(entry, name) for name in found for entry in PAUSES[name].split("|")]
+    return any(_is_wish(clause, entry, name) for clause in {whole, bare} for entry, name in listed)
 
 
-def _bare(clause: str) -> set[str]:
-    """A clause, and the same without each of its words that say nothing."""
-    words = clause.split(" ")
-    while len(words) > 1 and words[-1] in _AFTER:
-        del words[-1]
-    bare = {" ".join(words)}
-    while len(words) > 1 and words[0] in _BEFORE:
-        del words[0]
-        bare.add(" ".join(words))
-    return bare
+def _asks(marks: str) -> bool:
+    return "?" in marks or "？" in marks
 
 
-def _is_end(phrase: str, text: str) -> bool:
-    return text.endswith(phrase) and ends(text, len(text) - len(phrase))
+def _is_wish(clause: str, entry: str, language: str) -> bool:
+    """Whether a clause is this entry, behind nothing but words that may stand before it."""
+    before = _without(clause, plain(entry))
+    if before is None:
+        return False
+    if not entry.startswith("=") and _cut(before, _HESITATIONS) is not None:
+        return True
+    listed = _HESITATIONS.union(plain(_BEFORE[language]).split())
+    while before:
+        before = _cut(before, listed)
+    return before is not None
+
+
+def _cut(text: str, endings: Iterable[str]) -> str | None:
+    """A plain text without the one of these that it ends with; None = it ends with none."""
+    return next((cut for ending in endings if (cut := _without(text, ending)) is not None), None)
+
+
+def _without(text: str, ending: str) -> str | None:
+    at = len(text) - len(ending)
+    return text[:at].rstrip() if text.endswith(ending) and ends(text, at) else None

@@ -9,7 +9,7 @@ import anthropic
 import pytest
 
 from lipwire.agents.brains.chat import ChatClient
-from lipwire.agents.brains.completion import Completion
+from lipwire.agents.brains.completion import MAX_REASONING, Completion
 from lipwire.agents.brains.dialects.anthropic import BY_BEARER, MAX_TOKENS, VERSION, Anthropic
 from lipwire.agents.config import Llm, Tool
 from lipwire.agents.http import ServiceError
@@ -151,6 +151,21 @@ def test_what_is_not_streamed_is_read() -> None:
     call = answer.calls[0]
     assert (call.id, call.name, json.loads(call.arguments)) == ("t1", "f", {"a": 1})
     assert call.extra == {"anthropic": {"thinking": [content[0]]}}
+
+
+@pytest.mark.parametrize("member", ["thinking", "data", "signature", "else"])
+def test_thoughts_are_kept_only_so_long(member: str) -> None:
+    dialect = Anthropic().reader()
+    answer = Completion(read=dialect)
+    for n in range(20):
+        block = {"type": "thinking", "thinking": "", member: "x" * 50_000}
+        answer.take(json.dumps({"type": "content_block_start", "index": n, "content_block": block}))
+        assert len(json.dumps(dialect._thoughts)) < 2 * MAX_REASONING  # type: ignore[attr-defined]
+    assert answer.moves == 20
+    call = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
+    answer.take(json.dumps({"type": "content_block_start", "index": 20, "content_block": call}))
+    answer.take(json.dumps(END))
+    assert [call.extra for call in answer.calls] == [None]
 
 
 def test_events_that_nobody_knows_do_no_harm() -> None:

@@ -6,6 +6,7 @@ request without it. So it is kept with the call, in `Call.extra`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -120,8 +121,9 @@ class _Reader:
 
     def __init__(self) -> None:
         self._thoughts: list[dict[str, Any]] = []
-        """Blocks of thoughts since the last call."""
+        """Blocks of thoughts since the last call; none, where they are too long to go back."""
         self._length = 0
+        """Characters of all that came."""
 
     def __call__(self, event: dict[str, Any]) -> dict[str, Any]:
         kind = event.get("type")
@@ -141,13 +143,13 @@ class _Reader:
             return chunk({"content": block.get("text") or ""})
         if kind in ("thinking", "redacted_thinking"):
             self._thoughts.append(dict(block))
-            return self._thought(str(block.get("thinking") or block.get("data") or ""))
+            return self._thought(str(block.get("thinking") or " "), len(json.dumps(block)))
         if kind != "tool_use":
             return {}
         given = block.get("input") or ""  # {} at the beginning of a stream
         call: dict[str, Any] = {"index": index, "id": block["id"], "type": "function"}
         call["function"] = {"name": block["name"], "arguments": given}
-        if self._thoughts and self._length <= MAX_REASONING:
+        if self._thoughts:
             call["extra_content"] = {"anthropic": {"thinking": self._thoughts}}
         self._thoughts = []
         return chunk({"tool_calls": [call]})
@@ -158,16 +160,21 @@ class _Reader:
             return chunk({"content": delta["text"]})
         if kind == "input_json_delta":
             return chunk({"tool_calls": [{"index": index, "function": {"arguments": delta["partial_json"]}}]})
-        if kind == "thinking_delta" and self._thoughts:
-            if self._length <= MAX_REASONING:
+        if kind == "thinking_delta":
+            if self._thoughts:
                 self._thoughts[-1]["thinking"] += delta["thinking"]
-            return self._thought(delta["thinking"])
-        if kind == "signature_delta" and self._thoughts:
-            self._thoughts[-1]["signature"] = delta["signature"]
+            return self._thought(delta["thinking"], len(delta["thinking"]))
+        if kind == "signature_delta":
+            if self._thoughts:
+                self._thoughts[-1]["signature"] = delta["signature"]
+            return self._thought(" ", len(delta["signature"]))
         return {}
 
-    def _thought(self, text: str) -> dict[str, Any]:
-        self._length += len(text)
+    def _thought(self, text: str, length: int) -> dict[str, Any]:
+        """Some of what it thinks, with the `length` that is kept of that."""
+        self._length += length
+        if self._length > MAX_REASONING:
+            self._thoughts = []
         return chunk({"reasoning": text or " "})
 
     def _whole(self, message: dict[str, Any]) -> dict[str, Any]:
