@@ -1138,6 +1138,7 @@ async def test_what_it_is_to_think_of_reaches_the_brain_with_what_belongs_to_it(
     async with agent() as s:
         reply = s.agent.think("It rains.", interruptable=False, metadata={"from": "sky"})
         assert reply is not None and reply.state == "asked"
+        s.agent.interrupt()
         s.brain.emit(b.SpeechStarted(NOW()))
         again = s.agent.think("It pours.", listening="inject")
         assert again is not None

@@ -73,7 +73,8 @@ def test_what_becomes_of_a_text(how: Interruption, text: str, final: bool, becom
     assert fate(one, b.UserText("i", text, final), config) == becomes
     assert unwanted(how) is (how is IGNORE)
     assert kept.of(turn) is one and kept.of(None) is None
-    assert kept.take() == [] and kept.take(waiting=False) == [one] and kept.of(turn) is None
+    assert kept.take() == [] and not kept.forgot(turn)
+    assert kept.forget() == [one] and kept.of(turn) is None and kept.forgot(turn) and not kept.forgot(None)
 
 
 def test_what_is_appended_is_answered_when_the_agent_has_ended() -> None:
@@ -220,6 +221,53 @@ def test_what_waits_is_dropped_where_nothing_is_answered_any_more(call: tuple[st
     d(*call)
     d.run(1.0)
     assert d.of(c.Tell) == [] and turns(d)[1][1] == "no_reply"
+
+
+def test_what_is_due_is_said_before_a_farewell_whatever_a_user_says_beside() -> None:
+    d = Desk(interruption=APPEND)
+    d("joined", "7")
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1"))
+    d.brain(b.SpeechStarted(now(d), "i2", aside=True))
+    d("farewell")
+    d.brain(b.SpeechStopped(now(d), "i2"))
+    assert not d.conversation.silent
+    d.brain(b.UserText("i1", "What is it?", True), b.UserText("i2", "Quick!", True))
+    d.reply("r1", "A bell.")
+    assert d.live("r1").state == "begun" and d.live("r1").turn_id == 1
+    d.play("r1")
+    d.run(1.0)
+    over(d)
+    assert d.conversation.silent and d.of(c.Tell) == []
+    d("end")
+    assert turns(d) == [("What is it?", "finished", None), ("", "no_reply", None)]
+
+
+def test_a_keyword_interrupts_a_farewell() -> None:
+    d = Desk(interruption=KEYWORDS)
+    reply = speaking(d)
+    d.brain(b.SpeechStarted(now(d), "i1", aside=True))
+    d("farewell")
+    d.brain(b.UserText("i1", "please stop", False))
+    assert reply.outcome == "interrupted"
+    d.brain(b.SpeechStopped(now(d), "i1"), b.UserText("i1", "Please stop.", True))
+    assert d.conversation.silent
+
+
+@pytest.mark.parametrize("stops", ["before", "after"])
+def test_what_was_forgotten_comes_to_nothing(stops: str) -> None:
+    d = Desk(interruption=APPEND)
+    speaking(d)
+    d.brain(b.SpeechStarted(now(d), "i1", aside=True))
+    if stops == "before":
+        d.brain(b.SpeechStopped(now(d), "i1"))
+    d("pause")
+    d("resume")
+    if stops == "after":
+        d.brain(b.SpeechStopped(now(d), "i1"))
+    d.brain(b.UserText("i1", "And the price?", True))
+    d.run(1.0)
+    assert d.conversation.state == "listening" and d.of(c.Tell) == [] and len(turns(d)) == 2
+    assert "And the price?" not in [entry["content"] for entry in d.conversation.history.as_list()]
 
 
 def test_what_the_client_says_counts_whatever_is_set() -> None:

@@ -118,7 +118,7 @@ def test_no_answer_is_waited_for_only_so_long() -> None:
     d.run(14.9)
     assert d.conversation.state == "thinking"
     d.run(0.2)
-    assert d.conversation.state == "listening" and due.state == "asked"
+    assert d.conversation.state == "listening" and due.state == "refused"
     assert d.conversation.turns.as_list()[-1]["end_reason"] == "no_reply"
     d.reply("r1")  # it comes after all, and is said
     assert d.live("r1").turn_id == 2
@@ -450,6 +450,116 @@ def test_a_typed_question_interrupts_waits_or_is_dropped() -> None:
     d("resume")
     d.run(1.0)
     assert told(d)[-1] == "Four?", "what waits is not asked any more"
+
+
+def test_a_question_that_is_to_wait_cuts_nothing_off() -> None:
+    """A brain has handed over all of an answer long before it has been heard."""
+    d = Desk()
+    speaking(d)
+    send(d, "user.transcription", message="And then?", priority="append")
+    assert told(d) == ["And then?"] and d.live("r1").state == "heard"
+    d.reply("r2", "Then it ends.")
+    assert d.live("r1").state == "heard" and d.live("r2").state == "begun"
+
+
+def test_an_answer_to_what_something_took_the_place_of_is_not_said() -> None:
+    """The brain makes out what the user said, and answers it, when something else has been asked."""
+    for ask in (("think", "It rains."), ("message", "7", b'{"type": "chat", "text": "What?"}')):
+        for interrupts in (False, True):
+            d = Desk()
+            d("joined", "7")
+            d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1"))
+            if interrupts:
+                d("interrupt")
+            reply = d(*ask)
+            d.brain(b.UserText("i1", "What is it?", True))
+            d.brain(b.ReplyStarted("r1", 0, "i1"), b.ReplyText("r1", "A bell."))
+            assert d.live("r1").state == "refused" and c.Interrupted("r1", 0.0, "") in d.of(c.Interrupted)
+            d.reply("r2", "I see.")
+            d.play("r2")
+            d.run(0.3)
+            assert reply.id == "r2" and reply.state == "heard"
+            assert [turn["caused_by"] for turn in d.conversation.turns.as_list()] == [
+                "interrupt" if interrupts else "think",
+                None,
+            ]
+
+
+def test_a_text_that_comes_late_does_not_cut_off_what_took_its_place() -> None:
+    d = Desk()
+    speaking(d)
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1"))
+    d.run(2.2)
+    assert not d.held
+    asked = d("tell", "What?")
+    d.reply("r2", "Nothing.")
+    d.brain(b.UserText("i1", "No, the other one.", True))
+    assert asked.state == "begun" and d.live("r1").outcome == "interrupted"
+    assert "No, the other one." in [one["content"] for one in d.conversation.history.as_list()]
+
+
+def test_what_is_asked_while_the_user_speaks_leaves_the_users_turn_whole() -> None:
+    d = Desk(filler=Filler(wait_ms=500, phrases=["Let me see."]))
+    d("joined", "7")
+    d.brain(b.SpeechStarted(0, "i1"))
+    asked = d("tell", "What?")
+    d.reply("r1", "Nothing.", ms=100)
+    d.play("r1")
+    d.run(0.1)
+    d.play(None)
+    d("over", d.live("r1"))
+    assert asked.outcome == "finished"
+    d.brain(b.SpeechStopped(100_000_000, "i1"), b.UserText("i1", "What is it?", True))
+    d.run(0.8)
+    assert len(d.of(c.Fill)) == 1
+    d.brain(b.ReplyStarted("r2", 0, "i1"), b.ReplyText("r2", "A bell."))
+    turns = d.conversation.turns.as_list()
+    assert [(turn["user_text"], turn["end_reason"]) for turn in turns] == [("What is it?", None), ("What?", "finished")]
+    assert d.live("r2").turn_id == 1 and turns[0]["speech_ms"] == 100
+
+
+@pytest.mark.parametrize("ends", ["time", "pause", "voice", "wait", "failure"])
+def test_an_answer_that_will_not_be_is_refused(ends: str) -> None:
+    d = Desk(turn_detection=TurnDetection(end_of_speech="semantic"))
+    d("joined", "7")
+    if ends == "wait":
+        d.brain(b.SpeechStarted(0, "i1"))
+        due = think(d, "It rains.", listening="inject")
+        d.brain(b.SpeechStopped(0, "i1"), b.UserText("i1", "Hold on.", True))
+    else:
+        due = d("tell", "Hello?")
+        if ends == "time":
+            d.run(15.2)
+        elif ends == "pause":
+            d("pause")
+        elif ends == "voice":
+            d.brain(b.SpeechStarted(0, "i1"))
+        else:
+            d.brain(b.Failed("LLM_ERROR", "away"))
+    assert due.state == "refused"
+
+
+def test_an_answer_that_nobody_may_interrupt_comes_in_spite_of_a_voice() -> None:
+    """Of a brain that begins it late."""
+    for over in ("finished", "interrupt", "time"):
+        d = Desk(brain="realtime")
+        d("joined", "7")
+        kept = think(d, "Say it.", interruptable=False)
+        d.brain(b.SpeechStarted(0, "u1"))
+        assert kept.state == "asked" and d.conversation.state == "thinking"
+        if over == "interrupt":
+            assert d("interrupt") and kept.state == "refused"
+        elif over == "time":
+            d.run(15.2)
+            assert kept.state == "refused" and d.conversation.state == "listening"
+        else:
+            d.brain(b.SpeechStopped(0, "u1"), b.UserText("u1", "And now?", True))
+            d.reply("r1", "As you wish.")
+            assert kept.id == "r1" and kept.turn_id == 1 and kept.state == "begun"
+            d.brain(b.ReplyStarted("r2", 0, "u1"))
+            assert d.live("r2").turn_id == 2 and kept.state == "begun"
+            continue
+        assert d.conversation.turns.as_list()[0]["end_reason"] == "no_reply"
 
 
 def test_what_an_append_waits_for() -> None:
@@ -1002,6 +1112,7 @@ def ends(d: Desk) -> list[tuple[Any, ...]]:
         ("speak", ("Stop.",), "speak", "http"),
         ("tell", ("What?",), "think", "http"),
         ("message", ("7", b'{"type": "chat", "text": "What?"}'), "think", "rtm"),
+        ("message", ("7", b'{"priority": "INTERRUPT", "interruptable": true, "message": "Stop."}'), "speak", "rtm"),
         ("interrupt", (), "interrupt", "http"),
         ("message", ("7", b'{"type": "interrupt"}'), "interrupt", "rtm"),
         ("pause", (), "interrupt", "http"),
@@ -1013,6 +1124,17 @@ def test_what_a_turn_gave_way_to_is_known(call: str, args: tuple[Any, ...], caus
     d(call, *args)
     assert ends(d)[0] == ("interrupted", cause, transport)
     assert d.conversation.turns.as_list()[0]["played_ms"] == 500
+
+
+def test_who_asked_in_the_channel_is_known() -> None:
+    d = Desk()
+    d("joined", "7")
+    said = d("message", "7", b'{"priority": "APPEND", "interruptable": true, "message": "Mind the gap."}')
+    d.reply(said.id, "Mind the gap.")
+    assert d.conversation.turns.as_list()[-1]["user"] == "7"
+    d.user_says("What is it?", "i1")
+    d("message", "7", b'{"type": "chat", "text": "What?"}')  # before the answer
+    assert ends(d)[1] == ("no_reply", "think", "rtm")
 
 
 def test_a_turn_gives_way_to_speech() -> None:
@@ -1056,6 +1178,14 @@ def test_turns_and_messages_say_when_they_were() -> None:
 
 
 # --------------------------------------------------------------------------------------- what it says by itself
+
+
+def test_a_silence_that_the_model_cannot_break_is_told() -> None:
+    d = Desk(silence=Silence(timeout_ms=5000, action="think", content="Say something."))
+    d("joined", "7")
+    d.refuses = True
+    d.run(5.3)
+    assert [event.code for event in d.events(b.Failed)] == ["TTS_ERROR"] and d.conversation.failures == 1
 
 
 def greetings(d: Desk) -> int:

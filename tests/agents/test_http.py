@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Callable
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,15 @@ from websockets.exceptions import InvalidStatus
 from lipwire.agents import http
 from lipwire.agents.brains.chat import ChatClient
 from lipwire.agents.brains.completion import Completion
-from lipwire.agents.config import Llm
-from lipwire.agents.http import ServiceClient, ServiceError, failure, refusal, websocket
+from lipwire.agents.brains.mcp import McpClient
+from lipwire.agents.brains.tools import Caller
+from lipwire.agents.config import Llm, Tool
+from lipwire.agents.http import ServiceClient, ServiceError, failure, fetch, refusal, websocket
+from lipwire.agents.options import McpServer, ToolServer
+from lipwire.agents.speech.stt import HttpStt
+from lipwire.agents.speech.vendors.openai import OpenAiTts
 from lipwire.outward import Outward, OutwardRefused, Resolve
+from support.fakes.server import HttpFake, Request, Response
 
 Answer = Callable[[str], str]
 
@@ -292,6 +300,32 @@ FAULTS: dict[str, tuple[str, str]] = {
 }
 
 
+async def test_the_log_has_no_path_of_a_url_and_no_words_of_the_service(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with serving() as server:
+        server.answer = lambda head: "HTTP/1.1 500 inner-database\r\ncontent-length: 0\r\n\r\n"
+        url = f"http://127.0.0.1:{server.port}/api/s/S3CRET-OF-THE-PATH/mcp"
+        client = ServiceClient(5.0)
+        assert await post(client, url) == 500
+        await client.aclose()
+        with pytest.raises(ServiceError):
+            await fetch("the picture", url, Outward(["*"]), most=10, seconds=5)
+        assert "S3CRET" not in caplog.text and "inner-database" not in caplog.text
+        async with httpx.AsyncClient(trust_env=False) as others:  # of whoever embeds us: that is his to say
+            await others.get(f"http://127.0.0.1:{server.port}/theirs")
+        assert "/theirs" in caplog.text
+
+
+async def test_no_cookie_is_kept() -> None:
+    async with serving() as server:
+        server.answer = lambda head: "HTTP/1.1 200 OK\r\nset-cookie: who=me; path=/\r\ncontent-length: 2\r\n\r\nok"
+        for client in (ServiceClient(5.0), ServiceClient(5.0, Outward(["127.0.0.1"]))):
+            for _ in range(2):
+                assert await post(client, f"http://127.0.0.1:{server.port}/") == 200
+            await client.aclose()
+    assert len(server.heads) == 4 and not any("cookie" in head.lower() for head in server.heads)
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_neither_the_url_nor_an_inner_answer_is_told(fault: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
@@ -402,12 +436,14 @@ async def test_a_websocket_is_checked_and_so_is_where_it_is_sent() -> None:
     async with serving() as inner, serving() as outer:
         with pytest.raises(OutwardRefused):
             await opened(f"ws://127.0.0.1:{inner.port}/", Outward())
-        outer.answer = redirect(f"ws://127.0.0.1:{inner.port}/admin", 302)
         own = f"ws://127.0.0.1:{outer.port}/"
-        with pytest.raises(OutwardRefused):  # the operator's own, which sends it elsewhere
-            await opened(own)
-        with pytest.raises(OutwardRefused):
-            await opened(own, Outward([f"127.0.0.1:{outer.port}"]))
+        for there in (f"ws://127.0.0.1:{inner.port}/admin", f"ws://127.0.0.2:{outer.port}/", "wss://elsewhere.test/"):
+            outer.answer = redirect(there, 302)
+            for outward in (None, Outward([f"127.0.0.1:{outer.port}"]), Outward(["*"])):
+                with pytest.raises(InvalidStatus):
+                    await opened(own, outward)
+            with pytest.raises(ServiceError, match="answered 302, and redirects to another place are not followed"):
+                await http.opened("the service", own, {}, None)
         assert inner.connections == 0
         rebound = Outward([f"127.0.0.1:{outer.port}"], resolve=names(evil_test=[["127.0.0.1"], ["127.0.0.2"]]))
         outer.answer = lambda head: "HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n"
@@ -418,13 +454,17 @@ async def test_a_websocket_is_checked_and_so_is_where_it_is_sent() -> None:
     assert outer.heads[-1].lower().count(f"host: evil.test:{outer.port}") == 1
 
 
-async def test_a_websockets_headers_go_to_no_other_host() -> None:
-    async with serving() as other, serving() as outer:
-        outer.answer = redirect(f"ws://127.0.0.1:{other.port}/", 302)
-        other.answer = lambda head: "HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n"
-        with pytest.raises(InvalidStatus):
-            await opened(f"ws://127.0.0.1:{outer.port}/", Outward(["*"]), additional_headers={"api-key": "s3cret"})
-    assert "s3cret" in outer.heads[0] and "s3cret" not in other.heads[0]
+async def test_a_websocket_is_redirected_within_the_host_with_its_headers() -> None:
+    no = "HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n"
+    async with serving() as outer:
+        outer.answer = lambda head: no if "GET /v1/ " in head else redirect("/v1/", 302)(head)
+        for outward in (None, Outward(["127.0.0.1"])):
+            outer.heads.clear()
+            with pytest.raises(InvalidStatus, match="403"):
+                await opened(f"ws://127.0.0.1:{outer.port}/v1", outward, additional_headers={"authorization": "s3cret"})
+            assert len(outer.heads) == 2 and all("s3cret" in head for head in outer.heads)
+    assert http._within("ws://a.test/x", "wss://a.test/y") == "wss://a.test/y"
+    assert http._within("wss://a.test/x", "ws://a.test/y") is None
 
 
 async def test_a_websockets_handshake_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -435,3 +475,104 @@ async def test_a_websockets_handshake_is_not_logged(caplog: pytest.LogCaptureFix
             await opened(f"ws://127.0.0.1:{server.port}/?key=s3cret", additional_headers={"Authorization": "hunter2"})
     assert "hunter2" in server.heads[0] and "s3cret" in server.heads[0]
     assert "hunter2" not in caplog.text and "s3cret" not in caplog.text
+
+
+# ----------------------------------------------------------------------------------------------- what answers unpack to
+
+VAST = 64 << 20
+
+
+class Bomb(HttpFake):
+    """Answers with few bytes that are many when they are unpacked, twice."""
+
+    def __init__(self, status: int = 200) -> None:
+        super().__init__()
+        self.status, self.body = status, gzip.compress(gzip.compress(bytes(VAST)))
+
+    async def _respond(self, request: Request) -> Response:
+        return Response(self.status, self.body, headers={"content-encoding": "gzip, gzip"})
+
+
+async def read_chat(url: str) -> None:
+    client = ChatClient(Llm(url=url))
+    try:
+        async for _ in client.stream({}, Completion()):
+            pass
+    finally:
+        await client.close()
+
+
+async def read_upload(url: str) -> None:
+    client = ChatClient(Llm(url=url))
+    try:
+        await client._post(url, content=b"")
+    finally:
+        await client.close()
+
+
+async def read_mcp(url: str) -> None:
+    client = ServiceClient(5.0, once=True)
+    try:
+        await McpClient(McpServer(name="w", endpoint=url), client).open()
+    finally:
+        await client.aclose()
+
+
+async def read_tool(url: str) -> None:
+    caller = Caller([Tool(name="f", server=ToolServer(url=url))], lambda event: None)
+    try:
+        raise ServiceError(await caller.answer("c", "f", "{}"))
+    finally:
+        await caller.close()
+
+
+async def read_sound(url: str) -> None:
+    tts = OpenAiTts(url, voice="alloy")
+    try:
+        async for _ in tts.speak("hello"):
+            pass
+    finally:
+        await tts.close()
+
+
+async def read_text(url: str) -> None:
+    stt = HttpStt(url, language="en-US")
+    try:
+        await stt.transcribe(bytes(3200))
+    finally:
+        await stt.close()
+
+
+async def read_picture(url: str) -> None:
+    await fetch("the picture", url, Outward(["127.0.0.1"]), most=8 << 20, seconds=10)
+
+
+READERS = (read_chat, read_upload, read_mcp, read_tool, read_sound, read_text, read_picture)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize("read", READERS)
+async def test_what_is_compressed_is_not_unpacked(
+    read: Callable[[str], Awaitable[None]], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "WAIT", 0.0)
+    async with Bomb(status) as server:
+        assert len(server.body) < 1000
+        tracemalloc.start()
+        try:
+            with pytest.raises(ServiceError, match="is compressed" if status == 200 else "answered 500|is compressed"):
+                await read(server.url)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < VAST / 8
+        assert {request.headers["accept-encoding"] for request in server.received} == {"identity"}
+
+
+def test_what_repeats_a_secret_is_not_told() -> None:
+    url = "http://me:hunter2@a.test/s/path-with-a-secret?key=s3cret"
+    for text in ("hunter2", "?key=s3cret", "Basic bWU6aHVudGVyMg==", "at /s/path-with-a-secret", "given: sk-1234"):
+        assert http.harmless(f"no {text} here", url, "Bearer sk-1234") == "", text
+    for text in ("no such city", "it is me", "http://a.test/s/"):
+        assert http.harmless(text, url, "Bearer sk-1234", "de", None) == text
+    assert http.harmless("is http://[ a URL?", "http://[") == ""

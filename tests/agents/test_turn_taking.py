@@ -108,16 +108,16 @@ def test_a_voice_begins_and_a_client_ends() -> None:
     d.run(10.0)
     assert d.conversation.spoken == 1 and end(d) is None
     assert d.conversation.state == "thinking" and len(d.conversation.turns.as_list()) == 1
-    d = desk(enabled=False)  # which is the same, and has no longest duration
+    d = desk(enabled=False)  # which is the same
     d("hear", "7", bytes(320))
     d.brain(b.SpeechStarted(0, "i1"))
-    d.run(MAX_TURN_MS / 1000 + 1)
+    d.run(MAX_TURN_MS / 1000 - 1)
     assert d.of(c.Commit) == [] and end(d) is None
 
 
-@pytest.mark.parametrize("begins", ["manual", "vad"])
+@pytest.mark.parametrize("begins", ["manual", "vad", "off"])
 def test_speech_that_no_client_ends_is_ended(begins: str) -> None:
-    d = desk(start_of_speech=begins, end_of_speech="manual")
+    d = desk(enabled=False) if begins == "off" else desk(start_of_speech=begins, end_of_speech="manual")
     d("hear", "7", bytes(320))
     for item, reason in (("i1", "max_duration"), ("i2", "left")):
         if begins == "manual":
@@ -228,6 +228,16 @@ def test_a_change_is_checked_as_what_was_asked_for_at_first() -> None:
     for name, value in (("max_wait_ms", -2), ("interrupt_duration_ms", 100), ("speaking_interrupt_duration_ms", 1201)):
         with pytest.raises(InvalidArgument, match=f"turn_detection.{name} must be"):
             check(cascade, {f"turn_detection.{name}": value})
+
+
+def test_the_end_that_a_client_said_is_that_of_its_own_turn() -> None:
+    d = desk(start_of_speech="manual", end_of_speech="manual")
+    d("message", "7", b'{"customType": "user.manual_sos", "request_id": "1"}')
+    d("speak", "Mind the gap.", "APPEND")
+    d.reply("said-1", "Mind the gap.")
+    d("message", "7", b'{"customType": "user.manual_eos", "request_id": "2"}')
+    told = [m.payload for m in d.messages() if isinstance(m, t.ManualStart | t.ManualEnd)]
+    assert [one.turn_id for one in told] == [1, 1] and len(d.conversation.turns.as_list()) == 2
 
 
 def test_clients_in_the_channel_begin_and_end_turns() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -21,15 +22,16 @@ class Models(HttpFake):
 
     path, method = "/v1/models", "GET"
 
-    def __init__(self, *models: str, status: int = 200, body: bytes | None = None) -> None:
+    def __init__(self, *models: str, status: int = 200, body: bytes | None = None, coding: str = "") -> None:
         super().__init__()
+        self.headers = {"content-encoding": coding} if coding else {}
         data = [{"id": model, "object": "model", "created": 1, "owned_by": "library"} for model in models]
         self.body = json.dumps({"object": "list", "data": data}).encode() if body is None else body
         self.status = status
 
     async def answer(self, request: Request) -> Response:
         assert not request.body and "authorization" not in request.headers
-        return Response(self.status, self.body)
+        return Response(self.status, self.body, headers=self.headers)
 
     @property
     def port(self) -> Port:
@@ -72,6 +74,13 @@ async def test_what_is_no_list_of_models_is_left_alone(body: bytes) -> None:
     assert read_models(body) is None
     async with Models(body=body) as other:
         assert await find(ports=[other.port], hosts=HERE) is None
+
+
+async def test_a_list_that_is_compressed_is_not_unpacked() -> None:
+    body = gzip.compress(json.dumps({"data": [{"id": "llama3.2"}]}).encode())
+    async with Models(body=body, coding="gzip") as other:
+        assert await find(ports=[other.port], hosts=HERE) is None
+        assert {request.headers["accept-encoding"] for request in other.received} == {"identity"}
 
 
 async def test_the_first_server_with_a_model_is_taken() -> None:

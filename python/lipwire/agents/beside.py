@@ -15,6 +15,7 @@ for that.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Literal
 
 from msgspec import Struct
@@ -29,6 +30,9 @@ from .turns import Turn
 Fate = Literal["calls", "waits", "nothing", "keywords", "disable"]
 """calls: it interrupts. waits: it is to be answered when the agent is silent. nothing: there is nothing to answer. Else
 why it is ignored: `turns.Cause`."""
+
+MAX_FORGOTTEN = 64
+"""Turns that are known to have been forgotten; the newest."""
 
 
 class Aside(Struct, eq=False):
@@ -48,6 +52,7 @@ class Beside:
 
     def __init__(self) -> None:
         self._kept: list[Aside] = []
+        self._forgotten: deque[Turn] = deque(maxlen=MAX_FORGOTTEN)
 
     def began(self, turn: Turn, *, at_the_end: bool) -> None:
         """The user speaks."""
@@ -66,6 +71,16 @@ class Beside:
         taken = [one for one in self._kept if one.said is not None or not waiting]
         self._kept = [one for one in self._kept if one not in taken]
         return taken
+
+    def forget(self) -> list[Aside]:
+        """None of them will be answered. Returns them; what still comes of them is nothing (`forgot`)."""
+        forgotten = self.take(waiting=False)
+        self._forgotten.extend(one.turn for one in forgotten)
+        return forgotten
+
+    def forgot(self, turn: Turn | None) -> bool:
+        """Whether this turn was forgotten."""
+        return any(one is turn for one in self._forgotten)
 
 
 def fate(aside: Aside, event: UserText, config: AgentConfig) -> Fate | None:

@@ -164,7 +164,8 @@ class Conversation:
         self._live: dict[str, Reply] = {}
         """The replies that have begun and are not over, in the order in which they began."""
         self._asked: list[Reply] = []
-        """Replies of the agent's own words that have not begun."""
+        """Replies that have not begun: of the agent's own words, and answers that come in spite of what the user says
+        (`_let_go`)."""
         self._due: Reply | None = None
         """The answer to the user's turn, until the brain begins it. One that was interrupted before that is refused,
         and stays here to take the place of what the brain begins next."""
@@ -257,8 +258,9 @@ class Conversation:
             self._do(ToolResult(call_id, json.dumps({"error": "the client has not answered"})))
         due = self._due
         if due is not None and due.state == "asked" and self.clock >= due.expected_until:
-            self._due = None
+            self._let_go()
             self.turns.drop_open(self._now_ms)
+        self._refuse([one for one in self._asked if not one.own_words and self.clock >= one.expected_until])
         self._say_by_itself()
         if self.accompanied:
             self._alone_since = self.clock
@@ -286,8 +288,11 @@ class Conversation:
 
     # ------------------------------------------------------------------------------------------------------- control
 
-    def speak(self, text: str, priority: Priority = "INTERRUPT", interruptable: bool = True) -> Reply | None:
-        """Has a text said (`Agent.speak`). Raises InvalidArgument, BadState, BufferFull."""
+    def speak(
+        self, text: str, priority: Priority = "INTERRUPT", interruptable: bool = True, *, user: str = ""
+    ) -> Reply | None:
+        """Has a text said (`Agent.speak`). `user`: who sent it, where it came through the channel. Raises
+        InvalidArgument, BadState, BufferFull."""
         self.check_not_paused()
         if not text.strip() or len(text.encode()) > MAX_SPEAK:
             raise InvalidArgument(f"text must have 1..{MAX_SPEAK} bytes, got {len(text.encode())}")
@@ -296,10 +301,10 @@ class Conversation:
         if priority == "IGNORE" and self.state in ("speaking", "thinking"):
             return None
         if priority == "INTERRUPT":
-            self._cut(force=True, cause="speak")
+            self._cut(force=True, cause="speak", transport="rtm" if user else "http")
         if len(self._live) + sum(self.clock < reply.expected_until for reply in self._asked) >= MAX_REPLIES:
             raise BufferFull(TOO_MANY)
-        return self._say(text, "speak", interruptable)
+        return self._say(text, "speak", interruptable, user=user)
 
     def interrupt(self, transport: Transport = "http") -> bool:
         """Stops what is being said or thought, or waits to be; returns whether there was anything. `transport`: how
@@ -339,7 +344,8 @@ class Conversation:
         if priority == "append" and not self._is_answered():
             self._later.add(thought)
         else:
-            self._cut(force=False, cause="think", transport="rtm")
+            if priority == "interrupted":
+                self._cut(force=False, cause="think", transport="rtm")
             self._think_of(thought)
         return thought.reply
 
@@ -370,8 +376,7 @@ class Conversation:
         return thought.reply
 
     def _think_of(self, thought: Thought) -> None:
-        turn = self.turns.begin("text" if thought.reply.reason == "text" else "think", self._now_ms, thought.user)
-        turn.user_ended_ns = self._ns
+        turn = self._turn_of("text" if thought.reply.reason == "text" else "think", thought.user)
         turn.user_text = thought.text
         self._greeter.answered()
         self.history.add("user", thought.text, turn.turn_id, self.transcripts.wall_ms)
@@ -421,9 +426,16 @@ class Conversation:
     def _ask(self, reason: StartReason, user: str = "") -> tuple[Turn, Reply]:
         """A turn that nobody speaks, and the reply that is due to it."""
         self._cut(force=False, cause="think", transport="rtm" if user else "http")
+        return self._turn_of(reason, user), self._expect_reply(reason)
+
+    def _turn_of(self, reason: StartReason, user: str) -> Turn:
+        """Begins a turn that nobody speaks, in the place of what waits for an answer, or may yet turn out to."""
+        self._let_go(force=False)
+        if self._settled is not None:
+            self._settled.replaced = True
         turn = self.turns.begin(reason, self._now_ms, user)
         turn.user_ended_ns = self._ns
-        return turn, self._expect_reply(reason)
+        return turn
 
     def tool_result(self, call_id: str, output: str) -> None:
         """Takes what a function of the client's returned (`Agent.tool_result`), whatever the agent does meanwhile: it
@@ -437,7 +449,7 @@ class Conversation:
         if self.paused:
             return
         self.paused = True
-        self._due = None
+        self._let_go()
         self._forget_thoughts()
         self.turns.drop_open(self._now_ms, "interrupt")
         self._nothing_beside()
@@ -482,7 +494,7 @@ class Conversation:
         if self.winding_up:
             return
         self.winding_up = True
-        self._due = None
+        self._let_go()
         self._forget_thoughts()
         self.turns.drop_open(self._now_ms, "leave")
         self._nothing_beside()
@@ -507,7 +519,6 @@ class Conversation:
         meanwhile interrupts it as ever."""
         self.leaving = True
         self._forget_thoughts()
-        self._nothing_beside()
         self._review()
 
     @property
@@ -648,7 +659,7 @@ class Conversation:
                     metadata=message.metadata,
                 )
             case m.Announcement(text=text, priority=priority, interruptable=interruptable):
-                return self.speak(text, priority, interruptable)
+                return self.speak(text, priority, interruptable, user=user)
             case m.Interrupt():
                 self.interrupt("rtm")
             case m.ToolResult(call_id, output):
@@ -656,8 +667,10 @@ class Conversation:
             case m.Upload():
                 self._uploaded(user, message)
             case m.Mark(begins=begins, request_id=request_id):
+                spoken = self.spoken
                 why_not = self.manual_start(user) if begins else self.manual_end(user)
-                self.transcripts.marked(begins, request_id, self._newest_turn, why_not)
+                turn_id = self._newest_turn if begins or spoken is None else spoken
+                self.transcripts.marked(begins, request_id, turn_id, why_not)
             case None:
                 self.ignored += 1
         return None
@@ -751,7 +764,8 @@ class Conversation:
             self._injected = None
         elif reply in self._asked:
             self._asked.remove(reply)
-        if reply.own_words and reply.reason not in ("speak", "filler"):  # nobody else hears of it
+        nobody_asked = reply.own_words or reply.reason == "silence"
+        if nobody_asked and reply.reason not in ("speak", "filler"):  # nobody else hears of it
             self.failures += 1
             logger.warning("[%s] the %s message cannot be said: %s", self.config.name, reply.reason, error)
             self._do(Emit(b.Failed("TTS_ERROR", str(error))))
@@ -780,12 +794,12 @@ class Conversation:
             left = self._left_ms([reply for reply in self._live.values() if reply.interruptable])
             self._beside.began(turn, at_the_end=left is not None and left <= AT_THE_END)
         else:
-            self._due = None
+            self._let_go(force=False)
             turn = self.turns.begin("speech", self._now_ms, user)
         turn.user_began_ns = onset_ns
         turn.least_voice_ms = detection.speaking_interrupt_duration_ms if spoke else detection.interrupt_duration_ms
         self._is_of(item_id, turn)
-        by_client = by_hand or detection.end_of_speech == "manual"
+        by_client = by_hand or not detection.ends_by_itself
         self._spoken = Spoken(turn, user, by_hand, self._in(MAX_TURN_MS / 1000) if by_client else None)
         if self._doubt is not None:
             self._doubt.until = None
@@ -800,9 +814,17 @@ class Conversation:
         if (aside := self._beside.of(known)) is not None and not aside.calls:
             aside.turn.user_ended_ns = end_ns
             return
+        if self._beside.forgot(known):
+            return
         turn = self.turns.open
         if turn is None or turn.start_reason != "speech":
-            turn = self.turns.begin("speech", self._now_ms, self._speaks)
+            self._let_go(force=False)
+            if known is not None and known.end_reason == "no_reply" and known.user_ended_ns is None:
+                turn = known  # something else was asked while the user spoke
+                self.turns.drop_open(self._now_ms, "speech")
+                self.turns.again(turn)
+            else:
+                turn = self.turns.begin("speech", self._now_ms, self._speaks)
             if self._doubt is not None:
                 self._doubt.turns.append(turn)
         self._is_of(item_id, turn)
@@ -833,11 +855,12 @@ class Conversation:
             turn = self.turns.open or self.turns.newest or self.turns.begin("speech", self._now_ms, self._speaks)
             self._is_of(event.item_id, turn)
         user = turn.user or self._speaks
-        aside = self._beside.of(turn)
-        if aside is None or not unwanted(self.config.interruption):
+        aside, forgotten = self._beside.of(turn), self._beside.forgot(turn)
+        if not (aside or forgotten) or not unwanted(self.config.interruption):
             self.transcripts.user(turn.turn_id, user, event.text, event.final, event.words, self._now_ms)
         if aside is not None:
             self._said_beside(aside, event)
+        if aside is not None or forgotten:
             return
         if self._settle_doubt(turn, event) or not event.final:
             return
@@ -850,7 +873,7 @@ class Conversation:
         detection = self.config.turn_detection
         waits = detection.end_of_speech == "semantic" and detection.pause_state
         if waits and turn is self.turns.open and asks_for_pause(event.text, self.config.language):
-            self._due = None  # the brain waits for what follows
+            self._let_go()  # the brain waits for what follows
             self.turns.drop_open(self._now_ms)
 
     def _user_said(self, turn: Turn, event: b.UserText) -> None:
@@ -917,7 +940,7 @@ class Conversation:
         if what == "calls":
             aside.calls = True
             self._cut(force=False)
-            self._due = None
+            self._let_go(force=False)
             self.turns.drop_open(self._now_ms)
             self.turns.again(turn)
             if turn.user_ended_ns is not None:
@@ -935,7 +958,7 @@ class Conversation:
             if event.text.strip():
                 self._answer_beside([(turn, event)])
             elif turn is self.turns.open:  # what was taken for a keyword was none
-                self._due = None
+                self._let_go()
                 self.turns.drop_open(self._now_ms)
 
     def _answer_beside(self, said: list[tuple[Turn, b.UserText]]) -> None:
@@ -957,7 +980,7 @@ class Conversation:
 
     def _nothing_beside(self) -> None:
         """Nothing that was said beside will be answered."""
-        for aside in self._beside.take(waiting=False):
+        for aside in self._beside.forget():
             self.turns.end(aside.turn, "no_reply", self._now_ms)
 
     # --------------------------------------------------------------------------------- does the user interrupt it?
@@ -999,8 +1022,11 @@ class Conversation:
         if not late.means(event.text, self.config.language, detection, final=event.final):
             return True
         self._settled = None  # it was more than a noise after all, and took long to be understood
+        if late.replaced:
+            return False
         self._cut(force=False)
         if event.final or turn.user_ended_ns is not None:
+            self._let_go(force=False)
             self.turns.again(turn)
             reply = self._expect_reply("speech")
             if late.answers:  # which the brain has given, and will not give again by itself
@@ -1034,7 +1060,7 @@ class Conversation:
         assert doubt is not None
         self._cut_off([reply for reply in doubt.answers if reply.id in self._live])
         if self._due is not None and self._due.reason != "think":  # what was given meanwhile is answered all the same
-            self._due = None
+            self._let_go()
         self.turns.drop_open(self._now_ms)
         self._settled = doubt
         self.false_interruptions += 1
@@ -1065,7 +1091,7 @@ class Conversation:
         """A reply begins while there is a doubt: it answers what the user has said, if that was anything, and waits; or
         what was said before, and is held. `item_id`: the user's item that it answers, where the brain says so."""
         doubt = self._doubt
-        if doubt is None or reply.own_words:
+        if doubt is None or reply.own_words or reply.turn is not None:
             return
         turn = self._items.get(item_id) if item_id is not None else None
         if not (turn in doubt.turns if turn is not None else doubt.until is not None):
@@ -1079,6 +1105,11 @@ class Conversation:
         """Whether an item is known to be a noise."""
         turn = self._items.get(item_id) if item_id is not None else None
         return turn is not None and self._settled is not None and turn in self._settled.turns
+
+    def _gave_way(self, item_id: str | None) -> bool:
+        """Whether an item's turn is not to be answered, as something that was asked for took its place."""
+        turn = self._items.get(item_id) if item_id is not None else None
+        return turn is not None and turn.end_reason is not None and turn.caused_by in ("think", "interrupt")
 
     def _tool_called(self, event: b.ToolCalled) -> None:
         self._do(Emit(event))
@@ -1118,7 +1149,7 @@ class Conversation:
         elif turn is self.turns.open:
             if turn.user_ended_ns is None:
                 return  # the user still speaks: no reply is due yet
-            self._due = None
+            self._let_go()
             self.turns.end(turn, "failed", self._now_ms)
         message = "" if self.config.llm.failure_message == "" else sentence
         own_words = reply is not None and reply.own_words
@@ -1168,6 +1199,7 @@ class Conversation:
     def _expect(self, reply: Reply) -> Reply:
         if reply.reason != "silence":
             self._fillers.wait(self.clock)
+        self._let_go()
         self._due = reply
         self._due.expected_until = self._in(REPLY_DUE)
         if self.leaving:
@@ -1176,8 +1208,23 @@ class Conversation:
         self._review()
         return self._due
 
-    def _say(self, text: str, reason: StartReason, interruptable: bool = True, *, recorded: bool = False) -> Reply:
+    def _let_go(self, *, force: bool = True) -> None:
+        """The answer that is due will not be said; without `force` one that must not be interrupted will, in its own
+        turn."""
+        due, self._due = self._due, None
+        if due is None or due.state != "asked":
+            return
+        if force or due.interruptable:
+            due.state = "refused"
+        else:
+            due.turn, self.turns.open = self.turns.open, None
+            self._asked.append(due)
+
+    def _say(
+        self, text: str, reason: StartReason, interruptable: bool = True, *, recorded: bool = False, user: str = ""
+    ) -> Reply:
         reply = Reply(reason, interruptable=interruptable, expected_until=self._in(REPLY_DUE), own_words=True)
+        reply.user = user
         self._asked.append(reply)
         if len(self._asked) > REMEMBERED:
             self._asked.pop(0).state = "refused"
@@ -1202,6 +1249,11 @@ class Conversation:
                 reply.state = "refused"
                 assert self._settled is not None
                 self._settled.answers.append(reply)
+            elif item_id is None and (kept := next((one for one in self._asked if not one.own_words), None)):
+                reply = kept
+            elif self._gave_way(item_id) and (self._due is None or self._due.state == "asked"):
+                reply = Reply("agent")
+                reply.state = "refused"
             else:
                 reply, self._due = self._due or Reply("agent"), None
             self.asked(reply, reply_id)
@@ -1224,7 +1276,9 @@ class Conversation:
                 reply.error = BufferFull(TOO_MANY)
                 self.failures += 1
                 self._do(Emit(b.Failed("TTS_ERROR", TOO_MANY)))
-            if not reply.own_words and reply.reason != "agent":  # the turn that waited for it
+            if reply.turn is not None:
+                self.turns.end(reply.turn, "no_reply", self._now_ms)
+            elif not reply.own_words and reply.reason != "agent":  # the turn that waited for it
                 self.turns.drop_open(self._now_ms)
             return
         if reply.fills is not None:
@@ -1232,11 +1286,11 @@ class Conversation:
             return
         assert reply.reason != "filler"
         if reply.own_words:
-            reply.turn = self.turns.beside(reply.reason, self._now_ms)
+            reply.turn = self.turns.beside(reply.reason, self._now_ms, reply.user)
             if reply.reason == "silence":
                 reply.turn.action = "speak"
         else:
-            reply.turn = self.turns.answered(self._now_ms)
+            reply.turn = reply.turn or self.turns.answered(self._now_ms)
         reply.state = "begun"
         self._live[reply.id] = reply
         self._do(Add(reply))
@@ -1292,7 +1346,7 @@ class Conversation:
         was anything."""
         cut = [reply for reply in self._live.values() if force or reply.interruptable]
         self._cut_off(cut, cause, transport)
-        refused = self._refuse([reply for reply in self._asked if force or reply.interruptable])
+        refused = self._refuse([reply for reply in self._asked if force or reply.interruptable], cause, transport)
         self._end_doubt()
         return refused or bool(cut)
 
@@ -1314,11 +1368,13 @@ class Conversation:
                 reply.turn.caused_by, reply.turn.transport = cause, transport
             self._end(reply, "interrupted", text, played_ms)
 
-    def _refuse(self, unsaid: list[Reply]) -> bool:
-        """What was asked for in the agent's own words and has not begun is not said. Returns whether there was any."""
+    def _refuse(self, unsaid: list[Reply], cause: Cause | None = None, transport: Transport = "http") -> bool:
+        """What was asked for and has not begun is not said. Returns whether there was any."""
         for reply in unsaid:
             reply.state = "refused"
             self._asked.remove(reply)
+            if reply.turn is not None:
+                self.turns.end(reply.turn, "no_reply", self._now_ms, cause, transport)
             if reply.id:
                 self._do(Interrupted(reply.id, 0.0, ""))
         return bool(unsaid)

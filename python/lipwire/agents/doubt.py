@@ -48,6 +48,8 @@ class Doubt:
         """The turns of the user's that began meanwhile."""
         self.until: int | None = None
         """The clock at which it is decided that nothing was said; None while the user speaks."""
+        self.replaced = False
+        """Whether something was asked after it had ended, which is answered in the place of what comes of it."""
         self.untold = False
         """Whether it will not become known what was said."""
         self.at_the_end = left_ms is not None and left_ms <= AT_THE_END

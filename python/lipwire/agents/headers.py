@@ -48,6 +48,14 @@ def joined(url: str, key: str | None, headers: Mapping[str, str]) -> dict[str, s
     return own if brings_credentials(own) else credentials(url, key) | own
 
 
+_OPEN = frozenset({"accept", "accept-language", "content-type", "user-agent"})
+
+
+def secrets_in(headers: Mapping[str, str]) -> list[str]:
+    """The values that may be secrets."""
+    return [value for name, value in headers.items() if name.lower() not in _OPEN]
+
+
 MAX_HEADERS = 32
 MAX_HEADER_BYTES = 8192
 """Of names and values together."""

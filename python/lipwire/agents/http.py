@@ -8,26 +8,28 @@ at debug, unless it repeats a secret of the request.
 from __future__ import annotations
 
 import asyncio
+import base64
 import errno
 import logging
 import os
 import re
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
-from websockets.uri import parse_uri
 
 from ..errors import BadData, BadState, LipwireError
-from ..outward import PORTS, Outward, OutwardRefused, redact, secrets_of, site
+from ..outward import HTTP, PORTS, WEBSOCKET, Outward, OutwardRefused, redact, secrets_of, site
 from .headers import joined
 
 if TYPE_CHECKING:
@@ -71,6 +73,33 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()  # takes 20 ms: once a process, not once an agent
 
 
+IDENTITY = {"accept-encoding": "identity"}
+"""The header that asks for an answer as it is: `pieces` decodes none."""
+
+
+def _client(**options: Any) -> httpx.AsyncClient:
+    """Asks for answers as they are, and keeps no cookies: what one service of an agent sets is not for another."""
+    import httpx
+
+    jar = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    return httpx.AsyncClient(headers=IDENTITY, cookies=jar, **options)
+
+
+async def pieces(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The body of an answer as it comes. It is the only way to read one: what is compressed, which nothing is asked
+    for to be, is not unpacked. 660 bytes may be 300 MB.
+
+    Raises:
+        httpx.HTTPError: it is compressed, or as httpx has it.
+    """
+    import httpx
+
+    if response.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+        raise httpx.DecodingError("it is compressed", request=response.request)
+    async for piece in response.aiter_raw():
+        yield piece
+
+
 class ServiceClient:
     """Asks services by HTTP; connections stay open between turns. Redirects are followed within the host only.
 
@@ -94,7 +123,7 @@ class ServiceClient:
         limits = httpx.Limits(
             max_connections=32 if once else 8, max_keepalive_connections=0 if once else None, keepalive_expiry=300
         )
-        self._trusted = httpx.AsyncClient(
+        self._trusted = _client(
             timeout=timeout,
             limits=limits,
             verify=_tls(),
@@ -104,7 +133,7 @@ class ServiceClient:
         # Never a proxy: it would look the name up by itself, and connect to whatever that is.
         self._checked = None
         if outward is not None and not outward.anything:
-            self._checked = httpx.AsyncClient(timeout=timeout, transport=_checked_transport(outward, limits))
+            self._checked = _client(timeout=timeout, transport=_checked_transport(outward, limits))
 
     async def post(self, url: str, *, key: str | None, headers: Mapping[str, str], **body: Any) -> httpx.Response:
         """As `request`, by POST."""
@@ -187,7 +216,7 @@ async def fetch(what: str, url: str, outward: Outward, *, most: int, seconds: fl
     first, body = url, b""
     try:
         await outward.check(url)
-        async with asyncio.timeout(seconds), httpx.AsyncClient(timeout=seconds, transport=transport) as client:
+        async with asyncio.timeout(seconds), _client(timeout=seconds, transport=transport) as client:
             for left in reversed(range(MAX_REDIRECTS + 1)):
                 request = client.build_request("GET", url)
                 request.url = _quiet()(request.url)
@@ -199,7 +228,7 @@ async def fetch(what: str, url: str, outward: Outward, *, most: int, seconds: fl
                 await outward.check(url)
             if response.status_code != 200:
                 raise await refusal(what, url, response)
-            async for piece in response.aiter_bytes():
+            async for piece in pieces(response):
                 body += piece
                 if len(body) > most:
                     raise TooLarge(f"{what} at {site(first)} has more than {most} bytes")
@@ -213,18 +242,26 @@ async def fetch(what: str, url: str, outward: Outward, *, most: int, seconds: fl
 
 
 def _onward(url: str, response: httpx.Response) -> str | None:
-    """Where a redirect leads, if it stays with the host: the same place, or from http to https there."""
+    """Where a redirect leads, if it is one that is followed."""
     if response.status_code not in (301, 302, 307, 308) or "location" not in response.headers:
         return None
+    return _within(url, response.headers["location"])
+
+
+def _within(url: str, location: str) -> str | None:
+    """Where a redirect leads, if it stays with the host: the same place, or there from http to https, ws to wss."""
     try:
-        old, new = urlsplit(url), urlsplit(urljoin(url, response.headers["location"]))
-        same = _place(old) == _place(new)
-        upgraded = (_place(old), _place(new)) == (("http", old.hostname, 80), ("https", old.hostname, 443))
+        old, new = urlsplit(url), urlsplit(urljoin(url, location))
+        before, after = _place(old), _place(new)
     except ValueError:
         return None
+    upgraded = (before, after) in (
+        (("http", old.hostname, 80), ("https", old.hostname, 443)),
+        (("ws", old.hostname, 80), ("wss", old.hostname, 443)),
+    )
     user, at, _ = old.netloc.rpartition("@")
     theirs, _, place = new.netloc.rpartition("@")
-    if theirs not in ("", user) or new.scheme not in ("http", "https") or not (same or upgraded):
+    if theirs not in ("", user) or new.scheme not in (*HTTP, *WEBSOCKET) or not (before == after or upgraded):
         return None
     return urlunsplit((new.scheme, f"{user}{at}{place}", new.path, new.query, ""))
 
@@ -235,14 +272,18 @@ def _place(parts: SplitResult) -> tuple[str, str | None, int | None]:
 
 @cache
 def _quiet() -> type[httpx.URL]:
-    """The type of a URL like any other; but httpx logs every request's at the level info, as text, and that has no
-    secrets here."""
+    """The type of a URL like any other; but httpx logs every request at the level info, with its URL, the path of which
+    may be a secret, and with words of the service's. Such lines about these URLs are left out."""
     import httpx
 
     class Quiet(httpx.URL):
         def __str__(self) -> str:
-            return redact(super().__str__())
+            return f"{self.scheme}://{site(super().__str__())}"
 
+    def others(record: logging.LogRecord) -> bool:
+        return not (isinstance(record.args, tuple) and any(isinstance(one, Quiet) for one in record.args))
+
+    logging.getLogger("httpx").addFilter(others)
     return Quiet
 
 
@@ -295,13 +336,13 @@ def _backend(outward: Outward) -> httpcore.AsyncNetworkBackend:
 
 
 def websocket(url: str, outward: Outward | None = None, **options: Any) -> connect:
-    """As websockets' `connect`, for a service. What `outward` does not trust is checked, at every redirect anew; with
-    None the first URL is the operator's own, and redirects lead to public addresses only."""
-    return _Connect(url, outward or Outward(trusted=[url]), **options)
+    """As websockets' `connect`, for a service. Where `outward` does not trust the URL, it is checked, at every redirect
+    anew; None = it is the operator's own. Redirects are followed within the host only, as `ServiceClient` does."""
+    return _Connect(url, None if outward is None or outward.trusts(url) else outward, **options)
 
 
 class _Connect(connect):
-    def __init__(self, url: str, outward: Outward, **options: Any) -> None:
+    def __init__(self, url: str, outward: Outward | None, **options: Any) -> None:
         # A proxy of the environment is used, but never for what runs on this machine, nor for what is to be checked: it
         # would look the name up by itself. At debug websockets logs whole requests, keys included.
         local = urlsplit(url).hostname in ("127.0.0.1", "localhost")
@@ -309,17 +350,16 @@ class _Connect(connect):
         self._outward = outward
 
     def process_redirect(self, exc: Exception) -> Exception | str:
-        """As websockets does; but no header of ours goes to another host. It takes out the best known ones only."""
-        before = self.ws_uri
+        """As websockets does; but neither headers nor what is said goes to a host that nobody named."""
+        headers = self.additional_headers
         onward = super().process_redirect(exc)
-        if isinstance(onward, str) and self.additional_headers is not None:
-            after = parse_uri(urljoin(self.uri, onward))
-            if (before.secure, before.host, before.port) != (after.secure, after.host, after.port):
-                self.additional_headers = None
-        return onward
+        if not isinstance(onward, str):
+            return onward
+        self.additional_headers = headers
+        return _within(self.uri, onward) or exc
 
     async def open_tcp_connection(self) -> ClientConnection:
-        if self._outward.trusts(self.uri):
+        if self._outward is None:
             return await super().open_tcp_connection()
         self.proxy = None
         place, given = self.ws_uri, self.create_connection_kwargs
@@ -364,8 +404,7 @@ async def opened(
         refused.wait = retry_after(exc.response.headers, time.time())
         raise refused from exc
     except OutwardRefused as exc:
-        elsewhere = "" if outward is not None else " sent the connection elsewhere, and that"
-        raise ServiceError(f"{where}{elsewhere} {exc}") from exc
+        raise ServiceError(f"{where} {exc}") from exc
     except (OSError, TimeoutError, WebSocketException, ValueError) as exc:
         log_details(what, f"{type(exc).__name__}: {exc}", url, *secrets)
         failed = ServiceError(f"cannot connect to {where}: {reason(exc)}")
@@ -401,41 +440,71 @@ def said(body: bytes) -> str:
 async def read_all(reply: httpx.Response, most: int) -> bytes:
     """The whole body. Raises BadData: it has more than `most` bytes; and what httpx raises."""
     body = b""
-    async for piece in reply.aiter_bytes():
+    async for piece in pieces(reply):
         body += piece
         if len(body) > most:
             raise BadData(f"the answer has more than {most} bytes")
     return body
 
 
+LEAST_SECRET = 4
+"""Characters of what may be one: shorter words stand in any text."""
+LEAST_SEGMENT = 16
+"""The same for a part of a URL's path."""
+
+
+def repeats(text: str, url: str, *secrets: str | None) -> bool:
+    """Whether a text has a secret of a request in it: one of its URL's (user and password, values of the query, long
+    parts of the path), or one of `secrets` (the key; values of headers)."""
+    known = secrets_of(url) | {secret for secret in secrets if secret}
+    known |= {secret.rpartition(" ")[2] for secret in known}  # of "Bearer ..."
+    with suppress(ValueError):  # no URL: all of it is one
+        parts = urlsplit(url)
+        if parts.password:
+            user = f"{unquote(parts.username or '')}:{unquote(parts.password)}"
+            known.add(base64.b64encode(user.encode()).decode())
+        known |= {part for part in parts.path.split("/") if len(part) >= LEAST_SEGMENT}
+    return any(len(one) >= LEAST_SECRET and (one in text or unquote(one) in text) for one in known)
+
+
+def harmless(text: str, url: str, *secrets: str | None) -> str:
+    """What a service said, for a model; "" where it repeats a secret, as pages do that list a request's headers.
+    `secrets`: as `repeats` has them."""
+    return "" if repeats(text, url, *secrets) else text
+
+
 def log_details(what: str, text: str, url: str, *secrets: str | None) -> None:
-    """For the operator, at debug: what a service said, unless that repeats a secret of the request: of its URL, or one
-    of `secrets` (the key; values of headers)."""
+    """For the operator, at debug: what a service said, unless that repeats a secret of the request. `secrets`: as
+    `repeats` has them."""
     if not logger.isEnabledFor(logging.DEBUG):
         return
-    known = secrets_of(url) | {secret for secret in secrets if secret}
-    if any(secret in text or unquote(secret) in text for secret in known):
+    if repeats(text, url, *secrets):
         text = "(it repeats a secret, and is left out)"
     logger.debug("%s at %s said: %.300s", what, redact(url), " ".join(text.split()))
 
 
 async def refusal(what: str, url: str, reply: httpx.Response, *secrets: str | None) -> ServiceError:
     """The error that a status other than 2xx is. `secrets`: as `log_details` has them."""
+    import httpx
+
     body = b""
-    async for piece in reply.aiter_bytes():
-        body += piece
-        if len(body) > MOST_SAID:
-            break
+    try:
+        async for piece in pieces(reply):
+            body += piece
+            if len(body) > MOST_SAID:
+                break
+    except httpx.DecodingError:
+        pass  # the status is known
     log_details(what, f"{reply.status_code} {said(body)}", url, *secrets)
-    hint = ", and redirects to another place are not followed" if reply.status_code // 100 == 3 else ""
-    error = answered(what, url, reply.status_code, hint)
+    error = answered(what, url, reply.status_code)
     error.said = body[:MOST_SAID].decode("utf-8", "replace")
     error.wait = retry_after(reply.headers, time.time())
     return error
 
 
-def answered(what: str, url: str, status: int, hint: str = "") -> ServiceError:
+def answered(what: str, url: str, status: int) -> ServiceError:
     """The error that an HTTP status is, wherever it stands."""
+    hint = ", and redirects to another place are not followed" if status // 100 == 3 else ""
     error = ServiceError(f"{what} at {site(url)} answered {status}{hint}")
     error.status, error.passing = status, status in PASSING
     return error
@@ -466,6 +535,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 _WORDS = {
     "ConnectTimeout": "no connection in time",
+    "DecodingError": "its answer is compressed, which was not asked for",
     "InvalidURL": "its URL cannot be read",
     "ProxyError": "the proxy refused",
     "ReadError": "the connection broke",
@@ -496,5 +566,5 @@ def failure(what: str, url: str, exc: Exception, *secrets: str | None) -> Servic
     else:
         log_details(what, f"{kind}: {exc}", url, *secrets)
     error = ServiceError(f"{what} at {site(url)} failed: {why}")
-    error.passing = kind not in ("InvalidURL", "UnsupportedProtocol")
+    error.passing = kind not in ("DecodingError", "InvalidURL", "UnsupportedProtocol")
     return error

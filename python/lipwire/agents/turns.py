@@ -154,7 +154,10 @@ class Turns:
 
     def begin(self, reason: StartReason, start_ms: int, user: str = "") -> Turn:
         """The next turn; one that still waits for its reply gets none."""
-        self.drop_open(start_ms, "speech" if reason == "speech" else "think")
+        if reason == "speech":
+            self.drop_open(start_ms, "speech")
+        else:
+            self.drop_open(start_ms, "think", "rtm" if user else "http")
         turn = Turn(
             turn_id=next(self._numbers),
             start_reason=reason,
@@ -170,10 +173,10 @@ class Turns:
             self.open = turn
         return turn
 
-    def drop_open(self, now_ms: int, cause: Cause | None = None) -> None:
+    def drop_open(self, now_ms: int, cause: Cause | None = None, transport: Transport = "http") -> None:
         """Ends the turn that waits, as no reply is going to come; without a cause, as nothing was said in it."""
         if self.open is not None:
-            self.end(self.open, "no_reply", now_ms, cause)
+            self.end(self.open, "no_reply", now_ms, cause, transport)
 
     def answered(self, start_ms: int) -> Turn:
         """The turn that a reply of the brain's belongs to: the one that waits, or a new one of the brain's own."""

@@ -117,20 +117,24 @@ async def ask_models(*urls: str) -> list[tuple[str, ...] | None]:
     TIMEOUT."""
     import httpx
 
+    from ..agents.http import IDENTITY
+
     # No proxy of the user's; and no certificates, which take 20 ms to read, and which nobody on loopback has.
-    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=TIMEOUT) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=TIMEOUT, headers=IDENTITY) as client:
         return await asyncio.gather(*(_ask(client, url) for url in urls))
 
 
 async def _ask(client: httpx.AsyncClient, url: str) -> tuple[str, ...] | None:
     import httpx
 
+    from ..agents.http import pieces
+
     try:
         async with asyncio.timeout(TIMEOUT), client.stream("GET", url) as answer:
             if answer.status_code != 200:
                 return None
             body = b""
-            async for more in answer.aiter_bytes():
+            async for more in pieces(answer):
                 body += more
                 if len(body) > MAX_LIST:
                     return None

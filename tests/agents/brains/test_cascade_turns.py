@@ -189,6 +189,21 @@ async def test_a_question_whose_text_comes_late_has_its_answer_all_the_same(spee
         assert t.asked()[-1][1].endswith("And now?")
 
 
+@pytest.mark.parametrize("how", ["think", "chat"])
+async def test_what_takes_the_place_of_a_turn_whose_text_comes_late(speech: bytes, how: str) -> None:
+    async with talk(texts="What is it?") as t:
+        t.stt.latency = 0.6
+        await t.say(speech, 600)
+        await t.becomes("thinking")
+        t.agent.think("Who is it?") if how == "think" else t.agent.tell("Who is it?", user="7")
+        await t.until(lambda: t.agent.history()[-1]["content"] == LONG)
+        assert len(t.chat.requests) == 1 and t.asked() == [("user", "Who is it?")]
+        assert t.ends()[0][1:] == ("interrupted" if how == "think" else "no_reply", "think")
+        reasons = [(turn["start_reason"], turn["end_reason"]) for turn in t.agent.turns()]
+        assert reasons[1:] == [("think" if how == "think" else "text", "finished")]
+        assert [one["content"] for one in t.agent.history()] == ["What is it?", "Who is it?", LONG]
+
+
 async def test_speech_to_text_that_fails_beside_what_is_said_disturbs_nothing(speech: bytes) -> None:
     async with talk(interruption=Interruption(enabled=False)) as t:
         await t.speaks()

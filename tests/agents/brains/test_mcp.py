@@ -181,6 +181,106 @@ async def test_what_is_no_mcp_is_told(status: int, body: bytes, kind: str, messa
             await one.open()
 
 
+class Scripted(HttpFake):
+    """Answers each method with its result, or the whole message that there is for it."""
+
+    def __init__(self, results: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+        super().__init__()
+        self.results, self.headers = results, headers or {}
+        self.sent: list[dict[str, Any]] = []
+
+    async def _respond(self, request: Request) -> Response:
+        message = msgspec.json.decode(request.body)
+        self.sent.append(message)
+        if "id" not in message or "method" not in message:
+            return Response(202)
+        found = self.results.get(message["method"], {})
+        whole = found(message) if callable(found) else {"result": found}
+        answers = [{"jsonrpc": "2.0", "id": message["id"], **one} for one in (*whole.pop("before", ()), whole)]
+        return Response(body=json.dumps(answers).encode(), headers=self.headers)
+
+
+@pytest.mark.parametrize(
+    ("results", "headers", "told"),
+    [
+        ({"initialize": {"protocolVersion": "2025-é"}}, {}, "named a revision"),
+        ({"initialize": {"protocolVersion": "a\r\nX-Evil: 1"}}, {}, "named a revision"),
+        ({"initialize": {"protocolVersion": ["x"]}}, {}, "named a revision"),
+        ({}, {"mcp-session-id": "é"}, "named a session"),
+        ({}, {"mcp-session-id": "a b"}, "named a session"),
+        ({"tools/list": {"tools": 5}}, {}, "tools that are no list"),
+    ],
+)
+async def test_an_odd_answer_is_told_once(
+    results: dict[str, Any], headers: dict[str, str], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    events: list[BrainEvent] = []
+    async with Scripted(results, headers) as server:
+        made = caller(events, McpServer(name="w", endpoint=server.url))
+        for _ in range(3):
+            await made.ready()
+        await made.close()
+    (failed,) = events
+    assert isinstance(failed, Failed) and failed.minor and told in failed.message
+    assert "Traceback" not in caplog.text
+
+
+async def test_whatever_else_breaks_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(self: McpClient) -> list[Tool]:
+        raise KeyError("odd")
+
+    monkeypatch.setattr(McpClient, "open", broken)
+    events: list[BrainEvent] = []
+    made = caller(events, McpServer(name="w", endpoint="http://127.0.0.1:9/"))
+    for _ in range(3):
+        await made.ready()
+    await made.close()
+    (failed,) = events
+    assert isinstance(failed, Failed) and "sent what cannot be used (KeyError)" in failed.message
+    assert caplog.text.count("Traceback") == 1
+
+
+async def test_a_flood_of_requests_is_not_answered() -> None:
+    asks = [{"id": i, "method": "ping"} for i in range(5000)]
+    async with Scripted({"initialize": lambda message: {"before": asks, "result": {}}}) as server:
+        async with client(server.url) as one:
+            await one.open()
+        assert sum("method" not in message for message in server.sent) == mcp.MAX_ASKED
+
+
+async def test_what_a_server_says_of_a_failure_is_bounded_and_repeats_no_secret() -> None:
+    schema = {"type": "object", "properties": {"a": {"enum": ["e" * 100_000]}}}
+    results: dict[str, Any] = {
+        "tools/list": {"tools": [{"name": name, "inputSchema": schema} for name in ("long", "echo", "fails")]},
+        "tools/call": lambda message: {
+            "long": {"error": {"code": "x" * 100_000, "message": "m" * 100_000}},
+            "echo": {"error": {"code": -1, "message": "h" * 488 + " Bearer sk-SECRET"}},
+            "fails": {"result": {"isError": True, "content": [{"type": "text", "text": "key sk-SECRET"}]}},
+        }[message["params"]["name"]],
+    }
+    events: list[BrainEvent] = []
+    async with Scripted(results) as server:
+        headers = {"Authorization": "Bearer sk-SECRET"}
+        made = caller(events, McpServer(name="w", endpoint=server.url, headers=headers))
+        await made.ready()
+        for name, arguments in (("long", "{}"), ("long", '{"a": "z"}'), ("echo", "{}"), ("fails", "{}")):
+            result = await made.answer("c", name, arguments)
+            assert name in result or "must be one of" in result
+            assert len(result) < 1100 and "SECRET" not in result
+        await made.close()
+    failed = [event for event in events if isinstance(event, Failed)]
+    assert len(failed) == 4 and all(len(event.message) <= 300 for event in failed)
+
+
+async def test_a_result_without_a_list_is_empty() -> None:
+    results: dict[str, Any] = {"tools/list": {"tools": [{"name": "f"}]}, "tools/call": {"content": 5}}
+    async with Scripted(results) as server, client(server.url) as one:
+        await one.open()
+        assert await one.call("f", {}) == ""
+
+
 async def test_a_server_that_says_nothing_does_not_hold_up_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mcp, "WAIT", 0.2)
     events: list[BrainEvent] = []

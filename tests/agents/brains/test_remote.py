@@ -78,7 +78,7 @@ async def test_a_get_has_no_body() -> None:
 @pytest.mark.parametrize(
     ("answer", "told", "said"),
     [
-        (lambda r: Response(500, b'{"error": "no such s3cret city"}'), "answered 500", "no such s3cret city"),
+        (lambda r: Response(500, b'{"error": "no such city"}'), "answered 500", "no such city"),
         (lambda r: Response(302, headers={"location": "http://elsewhere.example/"}), "answered 302, and redirects", ""),
         (lambda r: Response(body=b"x" * (MAX_ANSWER + 1)), f"more than {MAX_ANSWER} bytes", ""),
     ],
@@ -91,6 +91,44 @@ async def test_a_fault_is_told_to_the_model_in_words(answer: Any, told: str, sai
     (failed,) = [event for event in events if isinstance(event, Failed)]
     assert failed.code == "TOOL_ERROR" and told in failed.message
     assert "s3cret" not in failed.message  # what a server says is not for everyone
+
+
+async def test_a_page_that_repeats_a_secret_is_not_told_to_the_model() -> None:
+    def listed(request: Request) -> Response:
+        return Response(500, f"{request.path} failed; headers: {request.headers}".encode(), "text/plain")
+
+    async with FakeServer(listed) as server:
+        for secret in (
+            {"headers": {"Authorization": "Bearer sk-SECRET"}},
+            {"url": f"{server.url}?key=sk-SECRET"},
+            {"url": f"{server.url}?key={{{{template_variables.key}}}}"},
+            {"url": server.url.replace("//", "//me:sk-SECRET@")},
+        ):
+            result = await call(caller([], **({"url": server.url} | secret)), '{"city": "x"}')
+            assert "answered 500" in result and "headers" not in result, secret
+        plain = caller([], url=f"{server.url}{{{{args.city}}}}", method="GET", headers={"Accept": "text/plain"})
+        assert "Bad%20Ems failed" in await call(plain, '{"city": "Bad Ems"}')  # the model's own words it may read
+
+
+@pytest.mark.parametrize(
+    ("charset", "body", "read"),
+    [
+        ("ISO-8859-1", b"21 \xb0C", "21 °C"),
+        ("utf-16", "21 °C".encode("utf-16"), "21 °C"),
+        ("Shift_JIS", "東京".encode("shift_jis"), "東京"),
+        ("unicode_escape", rb"\ud83d", "charset"),
+        ("idna", b"xn--\xff", "charset"),
+        ("undefined", b"x", "charset"),
+        ("utf-7", b"+2D0-", "charset"),
+        ("punycode", b"\xff", "charset"),
+        ("x" * 5000, b"x", "charset"),
+    ],
+)
+async def test_a_server_chooses_among_charsets_and_no_other_codecs(charset: str, body: bytes, read: str) -> None:
+    async with FakeServer(lambda request: Response(body=body, type=f"text/plain; charset={charset}")) as server:
+        result = await call(caller([], url=server.url), '{"city": "x"}')
+    assert read in result and len(result) < 300
+    result.encode()
 
 
 async def test_a_call_is_made_once_whatever_breaks() -> None:

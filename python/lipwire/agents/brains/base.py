@@ -176,7 +176,8 @@ class Brain(Protocol):
         interruptable: bool = True,
     ) -> None:
         """A message in text, as if it had been said; with `respond` it is answered, else it counts for the next answer,
-        and for that of a user who is speaking.
+        and for that of a user who is speaking. With `respond` it takes the place of a user's turn that is over and not
+        answered yet: that is remembered, and no more.
 
         Args:
             metadata: goes to a chat service that wants it (`Llm.custom`, `Llm.metadata_enabled`), with the message.

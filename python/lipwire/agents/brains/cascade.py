@@ -169,6 +169,8 @@ class _UserTurn:
         self.over = False
         self.aside = False
         """Whether it goes into what the agent says or thinks, and does not interrupt it by itself."""
+        self.replaced = False
+        """Whether something that was asked meanwhile is answered in its place."""
         self.doubtful = False
         """Whether it goes into what the agent says, which is held until it is known what this is."""
         self.heard_at = time.monotonic()
@@ -280,6 +282,8 @@ class CascadeBrain:
         self._make_detector = TurnDetectors(config.language, services.end_of_turn)
         self._detectors: dict[str, TurnDetector] = {}
         self._turn: _UserTurn | None = None
+        self._not_understood: set[_UserTurn] = set()
+        """Turns that are over, and whose text is not known."""
         self._last_turn: asyncio.Task[None] | None = None
         """Takes the turn that ended last to its reply."""
         self._unanswered = False
@@ -463,11 +467,13 @@ class CascadeBrain:
     def _stopped(self, turn: _UserTurn) -> None:
         self._turn = None
         turn.over = True
+        self._not_understood.add(turn)
         turn.doubtful = self._doubted
         if turn.result is None:
             turn.result = self._spawn(turn.hearing.finish())
         self._emit(SpeechStopped(time.monotonic_ns(), turn.item_id))
         self._last_turn = self._spawn(self._understand(turn, turn.result, self._last_turn))
+        self._last_turn.add_done_callback(lambda _: self._not_understood.discard(turn))
 
     async def _understand(
         self, turn: _UserTurn, result: asyncio.Task[Transcript], before: asyncio.Task[None] | None
@@ -479,7 +485,7 @@ class CascadeBrain:
                 await asyncio.wait([before])
             if turn.aside:  # nothing is due to it
                 self._emit(UserText(turn.item_id, "", True))
-            self._emit(Failed("STT_ERROR", str(exc), minor=turn.aside))
+            self._emit(Failed("STT_ERROR", str(exc), minor=turn.aside or turn.replaced))
             return
         if before is not None:
             await asyncio.wait([before])
@@ -487,6 +493,10 @@ class CascadeBrain:
         self._emit(UserText(turn.item_id, text, True, transcript.words))
         if turn.aside:
             return  # the conversation says what becomes of it
+        if turn.replaced:
+            if text:
+                self._context.add("user", text)
+            return
         if turn.doubtful and not self._unanswered and self._is_backchannel(text):
             return  # the agent goes on with what it says
         if text:
@@ -525,12 +535,19 @@ class CascadeBrain:
     ) -> None:
         self._context.add(role, text, metadata)
         if respond:
+            self._replace()
             self._answer(None, None, kept=not interruptable)
         elif self._turn is not None:
             self._unanswered = True
 
     def respond(self, instructions: str | None = None) -> None:
+        self._replace()
         self._answer(instructions, None)
+
+    def _replace(self) -> None:
+        """What is asked now is answered in the place of what a user has said and is not understood yet."""
+        for turn in self._not_understood:
+            turn.replaced = True
 
     def update(self, changes: dict[str, Any]) -> None:
         tts = self._as_asked(changes) if "voice" in changes else None

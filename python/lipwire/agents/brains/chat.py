@@ -17,7 +17,7 @@ from msgspec import Struct
 from ...errors import BadData
 from ...outward import Outward, OutwardRefused, site
 from ..config import Llm
-from ..http import MAX_WAIT, ServiceClient, ServiceError, failure, log_details, read_all, refusal
+from ..http import MAX_WAIT, ServiceClient, ServiceError, failure, log_details, pieces, read_all, refusal
 from .calls import encode
 from .completion import RATE, BrokeOff, Completion, Piece
 from .dialects import Question, dialect_of
@@ -196,7 +196,7 @@ class ChatClient:
         reader = EventReader()
         wait.begins(loop.time())
         linger, late = 0.0, False
-        async for data in response.aiter_bytes():
+        async for data in pieces(response):
             for event in reader.feed(data):
                 moves, over = completion.moves, completion.over
                 if (piece := completion.take(event, self.rate)) is not None:

@@ -15,19 +15,23 @@ import base64
 import itertools
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ...errors import BadData
 from ...outward import Outward, OutwardRefused, site
 from ..config import Tool
-from ..http import ServiceClient, ServiceError, failure, refusal
+from ..headers import secrets_in
+from ..http import ServiceClient, ServiceError, failure, harmless, pieces, refusal
 from ..options import McpServer
 from .calls import valid_name
 from .remote import LONGEST, MAX_ANSWER, Remote
 from .sse import EventReader
+
+if TYPE_CHECKING:
+    import httpx
 
 logger = logging.getLogger("lipwire.agents")
 
@@ -38,6 +42,8 @@ UNSUPPORTED, NO_METHOD = -32022, -32601
 MAX_TOOLS = 128
 """Of one server; more are left out."""
 MAX_PAGES = 16
+MAX_ASKED = 16
+"""Requests in one answer that are answered: a server that works for long asks now and then whether we are there."""
 WAIT = 1.0
 """Seconds that a turn waits at most for servers that have not answered yet."""
 _CLIENT = {"name": "lipwire", "version": "0"}
@@ -58,7 +64,7 @@ class McpClient:
         self._revision = self._session = ""
         try:
             begun = await self._ask("initialize", protocolVersion=OFFERED, capabilities={}, clientInfo=_CLIENT)
-            self._revision = str(begun.get("protocolVersion") or OFFERED)
+            self._revision = self._for_header("revision", begun.get("protocolVersion") or OFFERED)
             await self._post({"jsonrpc": "2.0", "method": "notifications/initialized"})
         except _Refused as exc:
             if STATELESS not in exc.supported:
@@ -68,7 +74,10 @@ class McpClient:
         cursor: dict[str, Any] = {}
         for _ in range(MAX_PAGES):
             page = await self._ask("tools/list", **cursor)
-            found += [tool for one in page.get("tools") or () if (tool := self._tool(one)) is not None]
+            tools = page.get("tools") or []
+            if not isinstance(tools, list):
+                raise ServiceError(f"{self._what} sent tools that are no list")
+            found += [tool for one in tools if (tool := self._tool(one)) is not None]
             if not page.get("nextCursor") or len(found) >= MAX_TOOLS:
                 break
             cursor = {"cursor": page["nextCursor"]}
@@ -99,7 +108,7 @@ class McpClient:
         text = _text(result)
         if result.get("isError") or result.get("resultType") == "input_required":
             failed = ServiceError(f"{self._what} says that it failed")
-            failed.said = text or "it needs something that it cannot be given"
+            failed.said = self._harmless(text) or "it needs something that it cannot be given"
             raise failed
         return text
 
@@ -137,23 +146,41 @@ class McpClient:
         if answer is None:
             raise ServiceError(f"{self._what} did not answer {method}")
         if isinstance(error := answer.get("error"), dict):
-            raise _Refused(f"{self._what} refused {method}: {error.get('code')}", error)
+            code = error.get("code")
+            refused = _Refused(f"{self._what} refused {method}: {code if isinstance(code, int) else 'no code'}", error)
+            refused.said = self._harmless(refused.said)
+            raise refused
         result = answer.get("result")
         return result if isinstance(result, dict) else {}
+
+    def _for_header(self, what: str, value: Any) -> str:
+        """What the server has said, to go with every request from now on. Raises ServiceError: it cannot."""
+        if not isinstance(value, str) or not re.fullmatch(r"[!-~]{1,1024}", value):
+            raise ServiceError(f"{self._what} named a {what} that is no visible ASCII")
+        return value
+
+    def _secrets(self) -> list[str]:
+        return [*secrets_in(self._server.headers), self._session]
+
+    def _harmless(self, text: str) -> str:
+        return harmless(text, self._server.endpoint, *self._secrets())
 
     async def _post(self, message: dict[str, Any], number: int | None = None) -> dict[str, Any] | None:
         """Sends a message; the answer to the request `number`, if it is one."""
         import httpx
 
         url, headers = self._server.endpoint, self._headers(message)
-        secrets = [*self._server.headers.values(), self._session]
+        secrets = self._secrets()
         try:
             response = await self._http.request("POST", url, headers=headers, content=msgspec.json.encode(message))
             try:
                 kind = response.headers.get("content-type", "")
                 if response.status_code // 100 != 2 and (response.status_code == 404 or "json" not in kind):
-                    raise await refusal(self._what, url, response, *secrets)
-                self._session = response.headers.get("mcp-session-id", self._session)
+                    refused = await refusal(self._what, url, response, *secrets)
+                    refused.said = self._harmless(refused.said)
+                    raise refused
+                if session := response.headers.get("mcp-session-id"):
+                    self._session = self._for_header("session", session)
                 answer = None if number is None else await self._answer(response, number)
                 if response.status_code // 100 != 2 and not isinstance((answer or {}).get("error"), dict):
                     raise ServiceError(f"{self._what} at {site(url)} answered {response.status_code}")
@@ -165,39 +192,51 @@ class McpClient:
         except BadData as exc:
             raise ServiceError(f"{self._what} sent what cannot be read: {exc}") from exc
 
-    async def _answer(self, response: Any, number: int) -> dict[str, Any] | None:
+    async def _answer(self, response: httpx.Response, number: int) -> dict[str, Any] | None:
         """What a body answers to a request; other messages in it are notifications, or requests, which are refused."""
-        reader, size = EventReader(), 0
-        async for data in response.aiter_bytes():
-            size += len(data)
-            if size > 16 * MAX_ANSWER:
-                raise BadData(f"the answer has more than {16 * MAX_ANSWER} bytes")
-            for event in reader.feed(data):
-                if (found := await self._take(event, number)) is not None:
-                    return found
-        for event in reader.end():
-            if (found := await self._take(event, number)) is not None:
-                return found
+        asked = 0
+        async for event in _events(response):
+            answer, requests = _sorted(event, number)
+            for request in requests[: max(0, MAX_ASKED - asked)]:
+                known = request["method"] == "ping"
+                reply = {"result": {}} if known else {"error": {"code": NO_METHOD, "message": "no"}}
+                await self._post({"jsonrpc": "2.0", "id": request["id"], **reply})
+            asked += len(requests)
+            if answer is not None:
+                return answer
         return None
 
-    async def _take(self, event: str, number: int) -> dict[str, Any] | None:
-        if not event.strip():
-            return None  # that begins a stream which may be taken up again
-        try:
-            value = msgspec.json.decode(event)
-        except (msgspec.DecodeError, RecursionError) as exc:
-            raise BadData(f"no JSON: {exc}") from exc
-        for message in value if isinstance(value, list) else [value]:
-            if not isinstance(message, dict):
-                continue
-            if "method" not in message and message.get("id") in (number, None):
-                return message
-            if "method" in message and message.get("id") is not None:
-                answer = (
-                    {"result": {}} if message["method"] == "ping" else {"error": {"code": NO_METHOD, "message": "no"}}
-                )
-                await self._post({"jsonrpc": "2.0", "id": message["id"], **answer})
-        return None
+
+async def _events(response: httpx.Response) -> AsyncIterator[str]:
+    """Those of a body. Raises BadData: it is too large."""
+    reader, size = EventReader(), 0
+    async for data in pieces(response):
+        size += len(data)
+        if size > 16 * MAX_ANSWER:
+            raise BadData(f"the answer has more than {16 * MAX_ANSWER} bytes")
+        for event in reader.feed(data):
+            yield event
+    for event in reader.end():
+        yield event
+
+
+def _sorted(event: str, number: int) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    """What an event holds: the answer to the request `number`, and requests. Raises BadData: it is no JSON."""
+    if not event.strip():
+        return None, []  # that begins a stream which may be taken up again
+    try:
+        value = msgspec.json.decode(event)
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise BadData(f"no JSON: {exc}") from exc
+    requests = []
+    for message in value if isinstance(value, list) else [value]:
+        if not isinstance(message, dict):
+            continue
+        if "method" in message:
+            requests += [message] if message.get("id") is not None else []
+        elif message.get("id") in (number, None):
+            return message, requests
+    return None, requests
 
 
 class _Refused(ServiceError):
@@ -205,7 +244,7 @@ class _Refused(ServiceError):
 
     def __init__(self, message: str, error: Mapping[str, Any]) -> None:
         super().__init__(message)
-        self.said = str(error.get("message") or "")[:500]
+        self.said = str(error.get("message") or "")
         data = error.get("data")
         named = data.get("supported") if isinstance(data, dict) and error.get("code") == UNSUPPORTED else None
         self.supported: list[Any] = named if isinstance(named, list) else []
@@ -223,7 +262,8 @@ def _base64(text: str) -> str:
 def _text(result: Mapping[str, Any]) -> str:
     """What a model can read of a result."""
     found = []
-    for part in result.get("content") or ():
+    content = result.get("content")
+    for part in content if isinstance(content, list) else ():
         if not isinstance(part, dict):
             continue
         resource = part.get("resource")
@@ -297,16 +337,23 @@ class McpTools:
                 self._tools[server.name] = await client.open()
         except (ServiceError, TimeoutError) as exc:
             why = str(exc) if isinstance(exc, ServiceError) else f"it did not answer within {server.timeout_ms} ms"
-            if self._told.get(server.name) != why:
-                self._told[server.name] = why
-                self._failed(f"the tools of the MCP server {server.name} are missing until it answers: {why}")
-        except Exception:
-            logger.exception("the MCP server %s", server.name)
+            self._missing(server.name, why)
+        except Exception as exc:  # the edge of the task
+            if self._missing(server.name, f"it sent what cannot be used ({type(exc).__name__})"):
+                logger.exception("the MCP server %s", server.name)
         else:
             self._told.pop(server.name, None)
             self._changed()
         finally:
             del self._tries[server.name]
+
+    def _missing(self, name: str, why: str) -> bool:
+        """Tells of it, unless it is what was told last."""
+        if self._told.get(name) == why:
+            return False
+        self._told[name] = why
+        self._failed(f"the tools of the MCP server {name} are missing until it answers: {why}")
+        return True
 
     def remotes(self, taken: Sequence[str]) -> list[Remote]:
         """The tools. One whose name is `taken`, or is another server's tool's, has its server's name in front."""

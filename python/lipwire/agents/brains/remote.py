@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -11,7 +13,8 @@ from msgspec import Struct
 from ...errors import BadData
 from ...outward import Outward, OutwardRefused
 from ..config import Tool
-from ..http import ServiceClient, ServiceError, failure, read_all, refusal
+from ..headers import secrets_in
+from ..http import ServiceClient, ServiceError, failure, harmless, read_all, refusal
 from ..templates import Values, in_body, in_headers, in_url
 
 MAX_ANSWER = 1 << 16
@@ -65,17 +68,39 @@ class ToolServers:
             headers["content-type"] = "application/json"
             more["content"] = msgspec.json.encode(in_body(server.body, values))
         self._http = self._http or ServiceClient(LONGEST, self._outward, once=True)
-        what, secrets = "its server", [*headers.values(), *self._variables.values()]
+        what, secrets = "its server", [*secrets_in(headers), *self._variables.values()]
         try:
             response = await self._http.request(server.method, url, headers=headers, **more)
             try:
                 if response.status_code // 100 != 2:
-                    raise await refusal(what, url, response, *secrets)
+                    refused = await refusal(what, url, response, *secrets)
+                    # What the model has put into the URL it may read again.
+                    bare = in_url(server.url, Values(template_variables=self._variables))
+                    refused.said = harmless(refused.said, bare, *secrets)
+                    raise refused
                 answer = await read_all(response, MAX_ANSWER)
-                return answer.decode(response.charset_encoding or "utf-8", "replace")
+                return answer.decode(_charset(response.charset_encoding), "replace")
             finally:
                 await response.aclose()
         except (httpx.HTTPError, httpx.InvalidURL, OutwardRefused) as exc:
             raise failure(what, url, exc, *secrets) from exc
-        except (BadData, LookupError) as exc:
+        except (BadData, UnicodeError) as exc:
             raise ServiceError(f"{what} sent what cannot be read: {exc}") from exc
+
+
+_CHARSETS = re.compile(
+    r"utf-(8(-sig)?|16|16-[bl]e)|ascii|iso8859-\d+|cp(125\d|874|932|949|950)|koi8-[ru]"
+    r"|gb(k|2312|18030)|big5(hkscs)?|shift_jis|euc_(jp|kr)|iso2022_jp"
+)
+"""Python's names of those that the web has; its other codecs do other things with bytes."""
+
+
+def _charset(label: str | None) -> str:
+    """Raises BadData: it is none that is known."""
+    try:
+        name = codecs.lookup(label or "utf-8").name
+    except (LookupError, ValueError):
+        name = ""
+    if not _CHARSETS.fullmatch(name):
+        raise BadData(f"its charset is {label!r:.40}, which is not known here")
+    return name

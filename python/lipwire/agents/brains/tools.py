@@ -33,6 +33,9 @@ CLIENT_TIMEOUT = 60.0
 MAX_RESULT = 1 << 16
 """Characters of JSON that a result may have."""
 
+MAX_TOLD, MAX_FAILURE = 300, 1000
+"""Characters of a failure that users and that a model are told."""
+
 _threads = pool(8, "lipwire-tool")
 """Threads that run functions which are not async. One that hangs keeps its thread; when all hang, calls time out."""
 
@@ -88,7 +91,7 @@ def _is(value: Any, name: str) -> bool:
 
 def failure(message: str) -> str:
     """The answer to a call that came to nothing."""
-    return msgspec.json.encode({"error": message}).decode()
+    return msgspec.json.encode({"error": message[:MAX_FAILURE]}).decode()
 
 
 async def _invoke(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
@@ -247,7 +250,7 @@ class Caller:
         self._changed()
 
     def _missing(self, why: str) -> None:
-        self._emit(Failed("TOOL_ERROR", why, minor=True))
+        self._emit(Failed("TOOL_ERROR", why[:MAX_TOLD], minor=True))
 
     def start(self) -> None:
         """Asks the MCP servers that have not answered yet for their tools."""
@@ -275,11 +278,11 @@ class Caller:
             result, failed = await self.toolbox.run(name, arguments, call_id)
             self._emit(ToolCalled(call_id, name, valid_arguments(arguments), True))
             if failed is not None:
-                self._emit(Failed("TOOL_ERROR", failed))
+                self._emit(Failed("TOOL_ERROR", failed[:MAX_TOLD]))
             return result
         wrong = self.toolbox.check(name, arguments)
         if isinstance(wrong, str):
-            self._emit(Failed("TOOL_ERROR", wrong))
+            self._emit(Failed("TOOL_ERROR", wrong[:MAX_TOLD]))
             return failure(wrong)
         while call_id in self._waiting:  # some services count them anew in each reply
             call_id += "_"

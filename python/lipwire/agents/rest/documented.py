@@ -100,7 +100,11 @@ TABLE: tuple[Row, ...] = (
         "done",
         "a vendor whose key is in `params` is called ([which](brains.md)); without a key the server's own ears hear",
     ),
-    Row("asr.language", "done", '"auto", "multi" and "" are en-US, with a vendor, too: none is detected (Deepgram: `params.language` "multi")'),
+    Row(
+        "asr.language",
+        "done",
+        '"auto", "multi" and "" are en-US, with a vendor, too: none is detected (Deepgram: `params.language` "multi")',
+    ),
     Row("asr.keywords", "done", "the server's own ears are told, too; pocketsphinx cannot be"),
     Row("asr.params*", "done", "the vendor's own fields: what it does not know is refused"),
     Row("tts.vendor", "done", "as `asr.vendor` ([which](voices.md))"),

@@ -15,7 +15,7 @@ from msgspec import Struct
 from ...outward import Outward, OutwardRefused, site
 from ...protocol.agent_bodies import InUse
 from ..brains.base import HEARD_RATE, TimedWord
-from ..http import ServiceClient, ServiceError, failure, refusal
+from ..http import ServiceClient, ServiceError, failure, pieces, refusal
 from ..openai_models import TRANSCRIPTION
 from . import transcription
 
@@ -213,7 +213,7 @@ class HttpStt:
 
     async def _read(self, reply: httpx.Response) -> bytes:
         body = b""
-        async for piece in reply.aiter_bytes():
+        async for piece in pieces(reply):
             body += piece
             if len(body) > MAX_ANSWER:
                 raise ServiceError("speech to text answered more than 1 MB")

@@ -15,7 +15,7 @@ from msgspec import structs
 from ....audio.sound_reader import NotSound, SoundReader
 from ....errors import BadData
 from ....outward import Outward, OutwardRefused, site
-from ...http import ServiceClient, ServiceError, failure, refusal
+from ...http import ServiceClient, ServiceError, failure, pieces, refusal
 from ..answers import JsonSound
 from ..tts import Sound
 
@@ -180,7 +180,7 @@ class HttpTts(ServiceTts):
                 reply = await self._ask(text)
                 body = _Body(reply.headers, self.plain_rate, self.label)
                 try:
-                    async for data in reply.aiter_bytes():
+                    async for data in pieces(reply):
                         for sound in await body.take(data):
                             limit.reschedule(None)
                             yield sound
