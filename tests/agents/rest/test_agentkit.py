@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 
 from lipwire.agents.options import AvatarProvider, Realtime, Vendor
@@ -143,3 +144,12 @@ def test_what_its_builder_says_is_read() -> None:
     turns = config.turn_detection
     assert (turns.threshold, turns.interrupt_duration_ms, turns.speaking_interrupt_duration_ms) == (0.6, 200, 320)
     assert (turns.end_of_speech, turns.max_wait_ms) == ("semantic", -1)
+
+
+async def test_previews_are_posted_to_agora_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is why docs/agents/rest.md says to leave them out."""
+    monkeypatch.setenv("AGORA_AGENTS_API_BASE_URL", "http://127.0.0.1:8764")
+    asked: list[str] = []
+    agentkit.sent(agentkit.quickstart, asked)
+    agentkit.sent(agentkit.preview, asked)
+    assert [httpx.URL(url).host for url in asked] == ["127.0.0.1", "partner.ai.agora.io"]
