@@ -744,6 +744,19 @@ async def test_update_checks_everything_before_it_changes_anything() -> None:
         assert s.config.voice == "v" and len(s.calls("update")) == 1
 
 
+async def test_what_the_brain_refuses_changes_nothing() -> None:
+    async with agent() as s:
+
+        def refuse(changes: dict[str, Any]) -> None:
+            raise InvalidArgument("there is no voice 'nobody'")
+
+        s.brain.update = refuse  # type: ignore[method-assign]
+        before = s.config.voice, s.config.token, s.config.llm.model
+        with pytest.raises(InvalidArgument, match="no voice 'nobody'"):
+            s.agent.update({"token": "007x", "llm.model": "m2", "voice": "nobody"})
+        assert (s.config.voice, s.config.token, s.config.llm.model) == before and s.channel.tokens == []
+
+
 @pytest.mark.parametrize(
     ("changes", "key"),
     [

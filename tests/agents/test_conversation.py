@@ -187,9 +187,37 @@ def test_replies_are_bounded() -> None:
     for n in range(1000):
         d.reply(f"again{n}", ms=0)
     assert len(d.conversation._replies) <= REMEMBERED + 1 and not d.conversation._live
-    for _ in range(1000):
-        d("speak", "x", "APPEND")  # and the brain never begins
+    for n in range(1000):  # and the brain never begins
+        if n >= MAX_REPLIES:
+            with pytest.raises(BufferFull, match=f"{MAX_REPLIES} replies wait"):
+                d("speak", "x", "APPEND")
+        else:
+            d("speak", "x", "APPEND")
     assert len(d.conversation._asked) <= REMEMBERED and len(d.conversation._replies) <= 2 * REMEMBERED
+
+
+def test_no_speech_that_was_taken_is_lost() -> None:
+    """One too many is refused while somebody listens for it, and not when its turn has come."""
+    d = Desk()
+    taken: list[Any] = []
+    for _ in range(MAX_REPLIES + 8):
+        try:
+            taken.append(d("speak", "x", "APPEND"))
+        except BufferFull:
+            break
+        d.reply(f"said-{d.said}", "x")
+    assert len(taken) == MAX_REPLIES and {reply.state for reply in taken} == {"begun"}
+    assert d("speak", "Instead.").state == "asked"  # in place of them all
+
+
+def test_a_reply_that_finds_no_room_says_so() -> None:
+    d = Desk()
+    late = d("speak", "x")
+    for n in range(MAX_REPLIES):
+        d.reply(f"r{n}")
+    d.reply("said-1", "x")
+    assert late.state == "refused" and isinstance(late.error, BufferFull)
+    assert [failed.message for failed in d.events(b.Failed)] == [f"{MAX_REPLIES} replies wait to be heard already"]
 
 
 # --------------------------------------------------------------------------------------------------------- failures

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from lipwire.agents import errors as e
 from lipwire.agents.config import AgentConfig
-from lipwire.agents.manager import AgentManager, AgentRecord
+from lipwire.agents.manager import KEPT_TEXT, AgentManager, AgentRecord
 from lipwire.errors import InvalidArgument
 from lipwire.protocol import agent_bodies as b
 from support.agent_stand_in import StandIn, inside, manager
@@ -252,6 +252,19 @@ async def test_ended_ones_are_bounded(agents: AgentManager) -> None:
     assert [record.config.name for record in agents] == ["stays", *(f"agent {n}" for n in range(7, 12))]
     assert stays.active
     assert agents.started_total == 13
+
+
+async def test_an_ended_one_keeps_so_much_text_only(agents: AgentManager) -> None:
+    """The newest of it, and of one that says little all."""
+    for text, kept in (("x" * 16_000, KEPT_TEXT // 16_100), ("ü" * 5, 40)):
+        record = await agents.start(config())
+        for n in range(40):
+            stand_in(record).speak(f"{n} {text}")
+        assert len(record.history()) == 40
+        await agents.stop(record)
+        history = record.history()
+        assert [said["content"].split()[0] for said in history] == [str(n) for n in range(40 - kept, 40)]
+        assert len(record.turns()) == 40
 
 
 async def test_pages(agents: AgentManager) -> None:

@@ -89,6 +89,12 @@ def test_a_realtime_model_of_a_clients_needs_none_of_the_servers() -> None:
     assert made.brain(theirs) is not None
     with pytest.raises(AgentStartFailed, match="the brain realtime needs OPENAI_API_KEY"):
         made.brain(agent(brain="realtime", realtime=Realtime()))
+    for unkeyed in (Realtime(), Realtime(url="wss://api.openai.com/v1/realtime")):
+        with pytest.raises(InvalidArgument, match=r"mllm\.api_key: "):
+            made.prepare(agent(brain="realtime", realtime=unkeyed))
+    for there in (Config(openai_api_key="k"), Config(openai_url="ws://127.0.0.1:1"), Config(agent_brain="echo")):
+        kept = None if there.agent_brain else Realtime()
+        AgentSetup(there).prepare(agent(brain="realtime", realtime=kept))
     theirs.realtime = Realtime(turn_detection={"type": "agora_vad"})
     with pytest.raises(InvalidArgument, match=r"mllm\.turn_detection: must be"):
         made.prepare(theirs)

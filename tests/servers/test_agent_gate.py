@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from lipwire import agora_token
+from lipwire.agents.events import AgentFailed
 from lipwire.protocol.tokens import (
     CONVO_AI,
     JOIN,
@@ -206,3 +208,47 @@ async def test_no_token_that_is_given_away_stops_agents(secured: Site) -> None:
     for uid in (0, 7):
         _, given = await secured.post("/token", {"channel": "stop", "uid": uid})
         assert verify_token(given["token"], CERTIFICATE, now=time.time()).account not in ("0", "")
+
+
+async def test_a_token_tells_nothing_of_other_channels(secured: Site) -> None:
+    """Not even of one whose agent has the name that its holder wants."""
+    _, other = await secured.post(f"{C2}/join", V2)
+    token = bearer(agora_token(APP, CERTIFICATE, "mine", 5))
+    wanted = changed(V2, "properties.channel", "mine")
+    refused = await secured.post(f"{C2}/join", wanted, token)
+    is_refused(refused, 409, "TaskConflict", "in use in another channel")
+    assert other["agent_id"] not in str(refused)
+    refused = await secured.post(f"{C2}/join", wanted)
+    is_refused(refused, 409, "TaskConflict", other["agent_id"], agent_id=other["agent_id"])
+    token = bearer(agora_token(APP, CERTIFICATE, "test_channel", 5))
+    refused = await secured.post(f"{C2}/join", V2, token)
+    is_refused(refused, 409, "TaskConflict", other["agent_id"], agent_id=other["agent_id"])
+
+
+async def test_where_the_operators_services_are_is_not_for_who_holds_a_token(secured: Site) -> None:
+    token = bearer(agora_token(APP, CERTIFICATE, "test_channel", 5))
+    _, joined = await secured.post(f"{C2}/join", V2)
+    here, agent = f"{C2}/agents/{joined['agent_id']}", secured.agent(joined["agent_id"])
+    why = "the LLM at 10.1.2.3:9 failed"
+    turn = agent.kept.begin("text", 0)
+    turn.error = "LLM_ERROR", why
+    agent.kept.end(turn, "failed", 1)
+
+    async def details(headers: dict[str, str] | None) -> Any:
+        _, turns = await secured.get(f"{here}/turns", headers)
+        return turns["turns"][-1]["end"]["metadata"]["details"]
+
+    assert [await details(headers) for headers in (token, None)] == ["LLM_ERROR", why]
+    agent.over.set_exception(AgentFailed(f"LLM_ERROR: {why}"))
+    while (await secured.get(here))[1]["status"] != "FAILED":
+        await asyncio.sleep(0.01)
+    assert (await secured.get(here))[1]["message"] == f"LLM_ERROR: {why}"
+    assert (await secured.get(here, token))[1]["message"] == "AGENT_FAILED"
+    assert [await details(headers) for headers in (token, None)] == ["LLM_ERROR", why]
+    told = [await secured.get(f"{C2}/agents", token), await secured.get(f"{here}/history", token)]
+    for action in ("leave", "interrupt", "update"):
+        refused = await secured.post(f"{here}/{action}", {}, token)
+        is_refused(refused, 404, "TaskNotFound", "has ended: AGENT_FAILED")
+        is_refused(await secured.post(f"{here}/{action}", {}), 404, "TaskNotFound", "has ended: LLM_ERROR")
+        told.append(refused)
+    assert told[0][0] == told[1][0] == 200 and "10.1.2.3" not in str(told)

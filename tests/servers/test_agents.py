@@ -337,6 +337,30 @@ async def test_a_private_url_is_refused_by_join_and_by_update(
     assert site.agent(joined["agent_id"]).done == []
 
 
+@pytest.mark.parametrize(
+    ("section", "field", "made"),
+    [
+        ("tts", "base_url", {"vendor": "elevenlabs", "params": {"key": "k", "voice_id": "v", "model_id": "m"}}),
+        ("tts", "url", {"vendor": "openai", "params": {"api_key": "k", "voice": "alloy"}}),
+        ("tts", "endpoint", {"vendor": "microsoft", "params": {"key": "k", "voice_name": "en-US-AvaNeural"}}),
+        ("tts", "url", {"vendor": "minimax", "params": {"key": "k", "model": "m", "voice_setting": {"voice_id": "v"}}}),
+        ("asr", "base_url", {"vendor": "openai", "params": {"api_key": "k"}}),
+        ("asr", "url", {"vendor": "deepgram", "params": {"api_key": "k"}}),
+    ],
+)
+async def test_a_private_url_among_a_vendors_params_is_refused_by_join(
+    site: Site, section: str, field: str, made: dict[str, Any]
+) -> None:
+    scheme = "http" if made["vendor"] in ("openai", "microsoft") else "wss"
+    params = made["params"] | {field: f"{scheme}://169.254.169.254/v1?key=s3cret"}
+    refused = await site.post(f"{C2}/join", changed(V2, f"properties.{section}", made | {"params": params}))
+    is_refused(refused, 400, "InvalidFieldValue", f"properties.{section}.params.{field} leads to", "no public address")
+    assert "s3cret" not in str(refused) and site.agents.active == []
+    params = made["params"] | {field: f"{scheme}://8.8.8.8/v1"}
+    joined, _ = await site.post(f"{C2}/join", changed(V2, f"properties.{section}", made | {"params": params}))
+    assert joined == 200
+
+
 async def test_a_private_url_that_the_settings_allow_is_taken_and_so_is_the_servers_own() -> None:
     own = "http://127.0.0.1:11434/v1/chat/completions"
     async for site in serve(manager(), allowed_outward=("10.0.0.0/8", "localhost:8000"), llm_url=own):

@@ -12,23 +12,27 @@ import httpx
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its models are older than the pydantic that they ask for
     import agora_agent as sdk
+    from agora_agent.agentkit.preview.gemini_tts import GeminiTTS
     from agora_agent.types.mllm_turn_detection import MllmTurnDetection
     from agora_agent.types.mllm_turn_detection_server_vad_config import MllmTurnDetectionServerVadConfig
 
 APP, CERTIFICATE = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 
 
-def sent(make: Callable[[Any], Any], **session: Any) -> dict[str, Any]:
+def sent(make: Callable[[Any], Any], urls: list[str] | None = None, **session: Any) -> dict[str, Any]:
     """What `start` of a session sends.
 
     Args:
         make: an agent of a client.
+        urls: where that goes is added to it.
         session: more of the session.
     """
     bodies: list[dict[str, Any]] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         bodies.append(json.loads(request.content))
+        if urls is not None:
+            urls.append(str(request.url))
         return httpx.Response(200, json={"agent_id": "a", "create_ts": 1, "status": "RUNNING"})
 
     client = sdk.Agora(
@@ -60,6 +64,11 @@ def quickstart(client: Any) -> Any:
         )
         .with_tts(sdk.MiniMaxTTS(model="speech_2_6_turbo", voice_id="English_captivating_female1"))
     )
+
+
+def preview(client: Any) -> Any:
+    """The quickstart with a voice that is a preview of the SDK's."""
+    return quickstart(client).with_tts(GeminiTTS(api_key="g"))
 
 
 def own_keys(client: Any) -> Any:

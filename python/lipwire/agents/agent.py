@@ -326,8 +326,8 @@ class Agent:
             interruptable: whether the user may interrupt it by speaking.
 
         Raises:
-            InvalidArgument: no text, or too long. BadState: not running, or paused. LipwireError: the brain cannot
-            say it.
+            InvalidArgument: no text, or too long. BadState: not running, or paused. BufferFull: 32 replies wait to be
+            heard already. LipwireError: the brain cannot say it.
         """
         self._check_running()
         return self._done(self._now().speak(text, priority, interruptable))
@@ -427,8 +427,8 @@ class Agent:
         """Changes fields of the configuration (dotted names, "llm.model"), all of them or none.
 
         Raises:
-            InvalidArgument: a field is unknown, fixed while it runs, or of a wrong type; the message names it.
-            BadState: not running.
+            InvalidArgument: a field is unknown, fixed while it runs, or of a wrong type; the message names it. Or the
+            voice cannot be had. BadState: not running.
         """
         if self._life != "running":
             raise BadState("the agent is not running")
@@ -437,12 +437,13 @@ class Agent:
         if self.config.llm.server_key and checked.keys() & {"llm.url", "llm.api_key"}:
             # Never with our key to where the caller says: it goes first, and theirs, if there is one, takes its place.
             checked = {"llm.api_key": None} | checked | {"llm.server_key": False}
+        if checked:
+            self.brain.update(checked)  # it may refuse, and then nothing holds
         if token is not None:
             self._channel.renew(token)
             apply(self.config, {"token": token})
         apply(self.config, checked)
         if checked:
-            self.brain.update(checked)
             self._settle()
 
     def pause(self) -> None:

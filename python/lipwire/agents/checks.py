@@ -74,6 +74,8 @@ def check_mcp(servers: Sequence[McpServer]) -> None:
 def check_realtime(realtime: Realtime) -> None:
     """Whether a realtime model of a client's can be asked for all of it. Raises InvalidArgument: it cannot."""
     params = realtime.params
+    if realtime.url and not realtime.api_key and is_openai(realtime.url):
+        raise InvalidArgument("mllm.api_key: a model of OpenAI's needs one, and the server's own is for its own url")
     for name, why in (
         ("tools", "functions are mllm.tools"),
         ("input_audio_format", "the sound is PCM at 24 kHz both ways; leave it out"),

@@ -25,7 +25,7 @@ import numpy as np
 from msgspec import structs
 
 from .._core import RATE
-from ..errors import BadState, InvalidArgument, LipwireError
+from ..errors import BadState, BufferFull, InvalidArgument, LipwireError
 from ..protocol import transcript as t
 from . import client_messages as m
 from .actions import (
@@ -94,6 +94,7 @@ MAX_TOOLS = 32
 """Calls of the client's functions that may wait; more are answered with an error."""
 MAX_REPLIES = 32
 """Replies that may wait to be heard; another one is refused."""
+TOO_MANY = f"{MAX_REPLIES} replies wait to be heard already"
 MAX_ITEMS = 64
 """Items of the users' whose turns are remembered."""
 REMEMBERED = 256
@@ -291,7 +292,7 @@ class Conversation:
         self, text: str, priority: Priority = "INTERRUPT", interruptable: bool = True, *, user: str = ""
     ) -> Reply | None:
         """Has a text said (`Agent.speak`). `user`: who sent it, where it came through the channel. Raises
-        InvalidArgument, BadState."""
+        InvalidArgument, BadState, BufferFull."""
         self.check_not_paused()
         if not text.strip() or len(text.encode()) > MAX_SPEAK:
             raise InvalidArgument(f"text must have 1..{MAX_SPEAK} bytes, got {len(text.encode())}")
@@ -301,6 +302,8 @@ class Conversation:
             return None
         if priority == "INTERRUPT":
             self._cut(force=True, cause="speak", transport="rtm" if user else "http")
+        if len(self._live) + sum(self.clock < reply.expected_until for reply in self._asked) >= MAX_REPLIES:
+            raise BufferFull(TOO_MANY)
         return self._say(text, "speak", interruptable, user=user)
 
     def interrupt(self, transport: Transport = "http") -> bool:
@@ -1265,9 +1268,14 @@ class Conversation:
         if reply in self._asked:
             self._asked.remove(reply)
         unasked = self.leaving and reply.reason == "agent"
-        if self.paused or self.winding_up or unasked or len(self._live) >= MAX_REPLIES:
+        full = len(self._live) >= MAX_REPLIES
+        if self.paused or self.winding_up or unasked or full:
             reply.state = "refused"
             self._do(Interrupted(reply.id, 0.0, ""))
+            if full:
+                reply.error = BufferFull(TOO_MANY)
+                self.failures += 1
+                self._do(Emit(b.Failed("TTS_ERROR", TOO_MANY)))
             if reply.turn is not None:
                 self.turns.end(reply.turn, "no_reply", self._now_ms)
             elif not reply.own_words and reply.reason != "agent":  # the turn that waited for it

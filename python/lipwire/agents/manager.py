@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import sys
 import time
 from collections.abc import Awaitable, Callable, Container, Iterator
 from contextlib import suppress
@@ -36,6 +37,8 @@ logger = logging.getLogger("lipwire.agents")
 
 RETRY_AFTER = 5.0
 """Seconds after which to ask again who was refused because the server shuts down: by then another one has its place."""
+KEPT_TEXT = 131_072
+"""Bytes of text that an ended agent's history keeps, and its turns."""
 ACTIVE: frozenset[Status] = frozenset({"IDLE", "STARTING", "RUNNING", "STOPPING"})
 
 
@@ -101,6 +104,8 @@ class AgentRecord:
         self.ended: float | None = None
         self.reason = ""
         """Why it ended."""
+        self.failure = ""
+        """Where it failed, what did, in a word."""
         self.agent: RunningAgent | None = None
         self.task: asyncio.Task[None] | None = None
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -132,7 +137,19 @@ class AgentRecord:
         """Keeps what can still be asked for, and frees the rest."""
         agent, self.agent = self.agent, None
         if agent is not None:
-            self._kept = agent.history(), agent.turns()
+            self._kept = _newest(agent.history()), _newest(agent.turns())
+
+
+def _newest(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As many of the newest as KEPT_TEXT holds the texts of."""
+    kept: list[dict[str, Any]] = []
+    room = KEPT_TEXT
+    for entry in reversed(entries):
+        room -= sum(sys.getsizeof(value) for value in entry.values() if isinstance(value, str))
+        if room < 0:
+            break
+        kept.append(entry)
+    return kept[::-1]
 
 
 class Page(Struct):
@@ -272,11 +289,12 @@ class AgentManager:
 
     # -------------------------------------------------------------------------------------------------------- changing
 
-    async def start(self, config: AgentConfig, *, prepared: bool = False) -> AgentRecord:
+    async def start(self, config: AgentConfig, *, prepared: bool = False, elsewhere: bool = True) -> AgentRecord:
         """Starts an agent and waits until it runs. Where the caller is cancelled meanwhile, the agent is ended.
 
         Args:
             config: what it is; it is completed by `prepare`, unless it is `prepared`.
+            elsewhere: whether who asks may know of agents in other channels than its own.
 
         Raises:
             AgentConflict: the name is in use, or the user id in the channel. AgentLimit: too many run.
@@ -286,7 +304,7 @@ class AgentManager:
         """
         if self.prepare is not None and not prepared:
             self.prepare(config)
-        self.check(config)
+        self.check(config, elsewhere=elsewhere)
         number = self.started_total = self.started_total + 1
         config.agent_id = secrets.token_hex(16)
         record = AgentRecord(config.agent_id, number, config, time.time())
@@ -301,8 +319,8 @@ class AgentManager:
             raise
         return record
 
-    def check(self, config: AgentConfig) -> None:
-        """Whether an agent could be started now, prepared or not: nothing is reserved.
+    def check(self, config: AgentConfig, *, elsewhere: bool = True) -> None:
+        """Whether an agent could be started now, prepared or not: nothing is reserved. `elsewhere`: as of `start`.
 
         Raises:
             AgentConflict, AgentLimit, AgentStartFailed: see `start`. LipwireError: `admit` does.
@@ -315,6 +333,8 @@ class AgentManager:
         theirs = [other for other in active if other.config.owner == config.owner]
         for other in theirs:
             if other.config.name == config.name:
+                if not elsewhere and other.config.channel != config.channel:
+                    raise AgentConflict(f"the name {config.name!r} is in use in another channel")
                 detail = f"the name {config.name!r} is in use by agent {other.id}"
                 raise AgentConflict.with_agent(other.id, detail)
             if _same_user(other.config, config):
@@ -468,6 +488,7 @@ class AgentManager:
         if failure is not None:
             self.failed_total += 1
             record.status, record.reason = "FAILED", describe(failure)
+            record.failure = failure.code if isinstance(failure, LipwireError) else "INTERNAL_ERROR"
             logger.error("[%s] agent %r failed: %s", record.id, record.config.name, record.reason)
         else:
             record.status, record.reason = "STOPPED", record.reason or "left"

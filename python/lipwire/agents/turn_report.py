@@ -63,11 +63,15 @@ def metrics(turn: Mapping[str, Any]) -> dict[str, Any]:
     return {} if e2e is None else {"e2e_latency_ms": round(e2e), "segmented_latency_ms": segments(turn)}
 
 
-def report(turn: Mapping[str, Any], agent_id: str, channel: str) -> dict[str, Any]:
-    """A turn as `Turn.as_dict` has it, in the service's shape. One that goes on has no `end`."""
+def report(turn: Mapping[str, Any], agent_id: str, channel: str, *, whole: bool = True) -> dict[str, Any]:
+    """A turn as `Turn.as_dict` has it, in the service's shape. One that goes on has no `end`.
+
+    Args:
+        whole: what failed is told with the service's name and words, which are the operator's to know; else its code.
+    """
     told: dict[str, Any] = {"agent_id": agent_id, "channel": channel, "turn_id": turn["turn_id"], "start": _start(turn)}
     if turn["end_reason"] is not None:
-        told["end"] = _end(turn)
+        told["end"] = _end(turn, whole)
     return told | {"metrics": metrics(turn)}
 
 
@@ -87,7 +91,7 @@ def _start(turn: Mapping[str, Any]) -> dict[str, Any]:
     return {"start_at": turn["start_at"], "type": START_TYPES.get(reason, reason), "metadata": known}
 
 
-def _end(turn: Mapping[str, Any]) -> dict[str, Any]:
+def _end(turn: Mapping[str, Any], whole: bool) -> dict[str, Any]:
     reason, cause = turn["end_reason"], turn["caused_by"]
     more: dict[str, Any]
     match reason:
@@ -97,7 +101,7 @@ def _end(turn: Mapping[str, Any]) -> dict[str, Any]:
             code, message = turn["error"] or ("", "")
             by_model = code.partition("_")[0] in _MODEL
             kind = "error"
-            more = {"reason": "LLM_REQUEST_ERR" if by_model else "INTERNAL_ERR", "details": message}
+            more = {"reason": "LLM_REQUEST_ERR" if by_model else "INTERNAL_ERR", "details": message if whole else code}
         case "interrupted" | "no_reply" if reason == "interrupted" or cause in CAUSES:
             kind, more = "interrupted", {"caused_by": CAUSES[cause]} if cause in CAUSES else {}
             if cause in _ASKED:

@@ -205,6 +205,10 @@ class AgentSetup:
         check_mcp(agent.llm.mcp_servers)
         if agent.realtime is not None:
             check_realtime(agent.realtime)
+            theirs = agent.realtime.url or agent.realtime.api_key
+            if agent.brain == "realtime" and not theirs and self.missing()["realtime"]:
+                text = "mllm.api_key: this server has no realtime model of its own; say a key here"
+                raise InvalidArgument(f"{text}, or have its operator set OPENAI_API_KEY or openai_url")
         check_skip_patterns(agent)
         check_filler(agent)
         if agent.brain == "guide" and agent.llm.greeting_message is None:

@@ -145,14 +145,23 @@ def _control(
     asked |= _errors(version, AgentUnauthorized) if version == "v2" else {}
     usual = asked | _errors(version, AgentNotFound, AgentConflict)
 
-    def find(request: AnyRequest, appid: str, agent_id: str, *, leaving: bool = False) -> AgentRecord:
+    def seen(request: AnyRequest, appid: str, agent_id: str, *, leaving: bool = False) -> tuple[AgentRecord, bool]:
+        """The agent, ended or not, and whether all of it may be told: where services are and how they failed is not for
+        who holds no more than a channel's token."""
         owner, scope = gate.check(request, appid, leaving=leaving)
         record = manager.get(agent_id, owner)
         if scope is not None and record.config.channel != scope:
             raise AgentNotFound(f"there is no agent {agent_id[:80]!r}")
+        return record, scope is None
+
+    def find(request: AnyRequest, appid: str, agent_id: str, *, leaving: bool = False) -> AgentRecord:
+        """The agent, to do something with it."""
+        record, whole = seen(request, appid, agent_id, leaving=leaving)
+        if record.status == "FAILED" and not whole:
+            raise AgentNotFound(f"agent {record.id} has ended: {record.failure}")
         return record
 
-    def describe(record: AgentRecord, since: float | None = None) -> b.AgentReply:
+    def describe(record: AgentRecord, since: float | None = None, *, whole: bool = True) -> b.AgentReply:
         return b.AgentReply(
             agent_id=record.id,
             name=record.config.name,
@@ -162,7 +171,7 @@ def _control(
             stop_ts=None if record.ended is None else int(record.ended),
             state=record.status if version == "v1" else None,
             status=record.status if version == "v2" else None,
-            message=record.reason or None,
+            message=(record.reason if whole else record.failure or record.reason) or None,
             record=b.FilmReply(file=record.config.film) if record.config.film else None,
             services=b.ServicesReply(**used) if (used := record.in_use()) else None,
         )
@@ -182,9 +191,9 @@ def _control(
         config.owner = owner
         if scope is not None and config.channel != scope:
             raise AgentForbidden(f"the token is for channel {scope!r}")
-        manager.check(config)  # names are looked up for who may have an agent only
-        await w.check_urls(body, version, outward.of(owner), ours)
-        return describe(await manager.start(config))
+        manager.check(config, elsewhere=scope is None)  # names are looked up for who may have an agent only
+        await w.check_urls(body, version, outward.of(owner), ours, config)
+        return describe(await manager.start(config, elsewhere=scope is None))
 
     @post("/projects/{appid:str}/agents/{agent_id:str}/leave", status_code=200, responses=usual, security=_SECURITY)
     async def leave(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
@@ -215,7 +224,8 @@ def _control(
     @get("/projects/{appid:str}/agents/{agent_id:str}", responses=usual, security=_SECURITY, sync_to_thread=False)
     def get_one(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
         """The state of an agent; of one that has ended, too, and why."""
-        return describe(find(request, appid, agent_id))
+        record, whole = seen(request, appid, agent_id)
+        return describe(record, whole=whole)
 
     @get(
         "/projects/{appid:str}/agents",
@@ -233,7 +243,7 @@ def _control(
                 raise AgentForbidden(f"the token is for channel {scope!r}")
             filters["channel"] = scope
         page = manager.page(**filters)
-        agents = [describe(record) for record in page.records]
+        agents = [describe(record, whole=scope is None) for record in page.records]
         meta = b.ListMeta(cursor=page.cursor, total=page.total)
         return b.ListReply(data=b.AgentList(count=len(agents), agents=agents), meta=meta)
 
@@ -292,7 +302,7 @@ def _control(
     )
     def history(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> HistoryReply:
         """What was said, as far as the agent remembers it; of one that has ended, too."""
-        r = find(request, appid, agent_id)
+        r, _ = seen(request, appid, agent_id)
         contents = msgspec.convert(r.history(), list[Said])
         return HistoryReply(agent_id=r.id, start_ts=int(r.created), status=r.status, contents=contents)
 
@@ -305,9 +315,9 @@ def _control(
     )
     def turns(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> TurnsReply:
         """The turns: how each began and ended, and where its time went; of an agent that has ended, too."""
-        r = find(request, appid, agent_id)
-        kept = r.turns()
-        page, where = turns_page(kept, parse_turns_query(request.query_params), r.id, r.config.channel)
+        r, whole = seen(request, appid, agent_id)
+        kept, query = r.turns(), parse_turns_query(request.query_params)
+        page, where = turns_page(kept, query, r.id, r.config.channel, whole=whole)
         return TurnsReply(
             agent_id=r.id,
             name=r.config.name,

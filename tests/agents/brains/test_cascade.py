@@ -37,7 +37,7 @@ from lipwire.agents.brains.cascade import CascadeBrain
 from lipwire.agents.brains.chat import Timeouts
 from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
 from lipwire.agents.face_tags import Feeling, Mark
-from lipwire.agents.options import McpServer, ToolServer
+from lipwire.agents.options import McpServer, ToolServer, Vendor
 from lipwire.agents.speech import judge, turn_detector
 from lipwire.agents.speech.judge import OnProbability
 from lipwire.agents.speech.offline_stt import OfflineStt, what_hears
@@ -756,8 +756,9 @@ async def test_a_voice_that_there_is_not_leaves_the_old_one() -> None:
             CascadeBrain(structs_replace(config, voice="xx-XX-NobodyNeural"), Services(stt_url=stt.url))
         brain, record = CascadeBrain(config, Services(stt_url=stt.url, end_of_turn="silence")), Record()
         await brain.open(record)
-        brain.update({"voice": "xx-XX-NobodyNeural"})
-        assert record.of(Failed)[0].code == "TTS_ERROR"
+        with pytest.raises(InvalidArgument, match="set tts_url"):
+            brain.update({"instructions": "Be another.", "voice": "xx-XX-NobodyNeural"})
+        assert (brain._config.voice, brain._config.instructions) == ("en-us", config.instructions)
         brain.speak("Still here.")
         await record.wait(ReplyFinished, reason="done")
         await brain.close()
@@ -969,6 +970,17 @@ async def test_what_falls_back_is_told_to_who_runs_it(monkeypatch: pytest.Monkey
     assert isinstance(changed, CascadeBrain)
     assert changed.in_use()["ears"] == InUse(name="gpt-transcribe") and changed.in_use()["voice"].name == "alloy"
     await changed.close()
+
+
+async def test_of_a_clients_vendor_the_name_is_told_whatever_its_voice() -> None:
+    vendor = Vendor(name="openai", params={"api_key": "k", "voice": "alloy"})
+    llm = Llm(url="http://127.0.0.1:1")
+    brain = make_brain(AgentConfig(name="a", channel="c", llm=llm, tts=vendor), Services(end_of_turn="silence"))
+    assert isinstance(brain, CascadeBrain)
+    assert brain.in_use()["voice"] == InUse(name="openai")
+    brain.update({"voice": "nova"})
+    assert brain.in_use()["voice"] == InUse(name="openai")
+    await brain.close()
 
 
 async def test_a_custom_service_is_told_the_turn_and_the_time_of_each_message() -> None:

@@ -6,9 +6,11 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 
 from lipwire.agents.options import AvatarProvider, Realtime, Vendor
+from lipwire.agents.rest import reading
 from lipwire.agents.rest.wire import parse_join
 from support import agentkit
 from support.agent_site import Site, serve
@@ -23,7 +25,11 @@ async def site() -> AsyncIterator[Site]:
         yield one
 
 
-async def test_the_quickstart_of_the_readme(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_quickstart_of_the_readme(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for one in (reading.UNKNOWN, reading.UNHEARD):
+        monkeypatch.setattr(one, "_told", set())
     body = agentkit.sent(agentkit.quickstart, idle_timeout=30)
     assert "url" not in body["properties"]["llm"]  # AgentKit strips what its presets bring
     assert body["preset"] == "deepgram_nova_3,openai_gpt_4o_mini,minimax_speech_2_6_turbo"
@@ -144,3 +150,12 @@ def test_what_its_builder_says_is_read() -> None:
     turns = config.turn_detection
     assert (turns.threshold, turns.interrupt_duration_ms, turns.speaking_interrupt_duration_ms) == (0.6, 200, 320)
     assert (turns.end_of_speech, turns.max_wait_ms) == ("semantic", -1)
+
+
+async def test_previews_are_posted_to_agora_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is why docs/agents/rest.md says to leave them out."""
+    monkeypatch.setenv("AGORA_AGENTS_API_BASE_URL", "http://127.0.0.1:8764")
+    asked: list[str] = []
+    agentkit.sent(agentkit.quickstart, asked)
+    agentkit.sent(agentkit.preview, asked)
+    assert [httpx.URL(url).host for url in asked] == ["127.0.0.1", "partner.ai.agora.io"]

@@ -27,7 +27,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import structs
 
-from ...errors import BadState, BufferFull, LipwireError
+from ...errors import BadState, BufferFull
 from ...models.voices.names import parse
 from ...protocol.agent_bodies import InUse
 from ...protocol.transcript import AgentState
@@ -323,7 +323,7 @@ class CascadeBrain:
         if isinstance(tts, OfflineTts):
             used["voice"] = tts.in_use
         else:
-            used["voice"] = InUse(name=config.voice or (config.tts.name if config.tts is not None else ""))
+            used["voice"] = InUse(name=config.voice if config.tts is None else config.tts.name)
         if config.asr is not None:
             used["ears"] = InUse(name=config.asr.name)
         elif isinstance(stt, OfflineStt | HttpStt):
@@ -548,6 +548,7 @@ class CascadeBrain:
             turn.replaced = True
 
     def update(self, changes: dict[str, Any]) -> None:
+        tts = self._as_asked(changes) if "voice" in changes else None
         apply(self._config, changes)
         self._context.limit = self._config.llm.max_history
         self._chat.llm = self._config.llm
@@ -557,15 +558,17 @@ class CascadeBrain:
             detector.language = self._config.language
         if "tools" in changes:
             self._caller.replace(self._config.tools)
-        if "voice" in changes:
+        if tts is not None:
             self._config.spare_voice = self._config.missing_voice = ""
-            try:
-                old, self._tts = self._tts, make_tts(self._config, self._services)
-            except LipwireError as exc:
-                self._emit(Failed("TTS_ERROR", f"the voice stays as it was: {exc}"))
-            else:
-                self._begin_voice()
-                self._spawn(self._retire(old, list(self._replies.values())))
+            old, self._tts = self._tts, tts
+            self._begin_voice()
+            self._spawn(self._retire(old, list(self._replies.values())))
+
+    def _as_asked(self, changes: dict[str, Any]) -> Tts:
+        """What speaks with another voice. Raises LipwireError: nothing does, and nothing has changed yet."""
+        config = structs.replace(self._config, spare_voice="", missing_voice="")
+        apply(config, {name: value for name, value in changes.items() if name in ("voice", "language")})
+        return make_tts(config, self._services)
 
     async def _retire(self, tts: Tts, replies: list[_Chained]) -> None:
         for reply in replies:

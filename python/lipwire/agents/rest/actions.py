@@ -38,11 +38,12 @@ def parse_turns_query(query: Mapping[str, str]) -> a.TurnsQuery:
 
 
 def turns_page(
-    turns: Sequence[Mapping[str, Any]], asked: a.TurnsQuery, agent_id: str, channel: str
+    turns: Sequence[Mapping[str, Any]], asked: a.TurnsQuery, agent_id: str, channel: str, *, whole: bool = True
 ) -> tuple[list[a.TurnTold], a.Pagination]:
-    """One page of an agent's turns, as `Agent.turns` has them; a page after the last is empty."""
+    """One page of an agent's turns, as `Agent.turns` has them; a page after the last is empty. `whole`: as of
+    `report`."""
     pages = max(1, -(-len(turns) // asked.page_size))
     first = (asked.page_index - 1) * asked.page_size
-    told = [report(turn, agent_id, channel) for turn in turns[first : first + asked.page_size]]
+    told = [report(turn, agent_id, channel, whole=whole) for turn in turns[first : first + asked.page_size]]
     where = a.Pagination(page_index=asked.page_index, total_pages=pages, is_last_page=asked.page_index >= pages)
     return msgspec.convert(told, list[a.TurnTold]), where

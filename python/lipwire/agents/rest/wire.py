@@ -162,10 +162,17 @@ def _foreign_face(
 
 
 async def check_urls(
-    body: Mapping[str, Any], version: Version, outward: Outward, ours: Callable[[str], bool] = nobodys
+    body: Mapping[str, Any],
+    version: Version,
+    outward: Outward,
+    ours: Callable[[str], bool] = nobodys,
+    config: AgentConfig | None = None,
 ) -> None:
     """Whether every URL that a body of join or update names, in any field that is one, may be called. The rest of the
     body has been found good.
+
+    Args:
+        config: the agent that a body of join describes: its vendors know which of their params are URLs.
 
     Raises:
         InvalidAgentRequest: one may not; names each such field.
@@ -178,6 +185,11 @@ async def check_urls(
     if version == "v2" and (face := _foreign_face(properties, ours, [])) is not None:
         found += urls(b.ProviderParams, face, f"{prefix}avatar.params.")
     found += urls(kind, properties, prefix)
+    if config is not None and (config.tts is not None or config.asr is not None):
+        from ..speech.vendors.choose import urls_of  # which needs what agents do and a server without them has not
+
+        of_vendors = urls_of(config.tts, config.asr, config.language)
+        found += [(f"{prefix}{path}", url, schemes) for path, url, schemes in of_vendors]
     for path, value, schemes in found:
         try:
             await outward.check(value, schemes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from msgspec import Struct, structs
@@ -160,6 +161,20 @@ def check_vendor(kind: Kind, vendor: Vendor, language: str = "en-US") -> None:
     _maker(kind, vendor)(params_of(kind, vendor), vendor, means)
     if kind == "tts" and vendor.keywords:
         raise InvalidArgument("tts.keywords is not known here")
+
+
+def urls_of(tts: Vendor | None, asr: Vendor | None, language: str) -> list[tuple[str, str, tuple[str, ...]]]:
+    """(path, URL, schemes) of those that an agent's vendors are to be called at by their params. One that cannot be
+    used has none: `check_vendor` says what is wrong with it."""
+    found = []
+    kinds: tuple[tuple[Kind, Vendor | None], ...] = (("tts", tts), ("asr", asr))
+    for kind, vendor in kinds:
+        if vendor is not None:
+            params = params_of(kind, vendor)
+            with suppress(InvalidArgument):
+                _maker(kind, vendor)(params, vendor, _Means(language, {}, None))
+                found += params.urls
+    return found
 
 
 def make_vendor_tts(

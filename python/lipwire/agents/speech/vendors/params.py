@@ -29,6 +29,8 @@ class Params:
             raise InvalidArgument(f"{where} must be an object")
         self._left = {name: value for name, value in fields.items() if value is not None}
         self._known: list[str] = []
+        self.urls: list[tuple[str, str, tuple[str, ...]]] = []
+        """(path, URL, schemes) of those that have been read."""
 
     def _take(self, names: Sequence[str]) -> tuple[str, Any]:
         self._known += [name for name in names if name not in self._known]
@@ -114,8 +116,9 @@ class Params:
         Args:
             schemes: what it may begin with -> what it is called by.
         """
-        name = names[0]
-        value = (self.text(*names) or default) if default else self.needed(*names)
+        name = next((one for one in names if one in self._left), names[0])
+        given = self.text(*names) if default else self.needed(*names)
+        value = given or default
         try:
             parts = urlsplit(value)
             scheme, host, _ = schemes.get(parts.scheme.lower()), parts.hostname, parts.port
@@ -124,6 +127,8 @@ class Params:
         if scheme is None or not host:
             begins = " or ".join(f"{one}://" for one in sorted(schemes))
             raise InvalidArgument(f"{self.where}.{name} is no URL that begins with {begins}")
+        if given:
+            self.urls.append((f"{self.where}.{name}", given, tuple(schemes)))
         path, first = parts.path, urlsplit(default).path.removesuffix(ends)
         if ends:
             path = path.rstrip("/")
