@@ -144,3 +144,4 @@ class Pictures:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._taken, self._refused = lambda *told: None, lambda *told: None  # who made it is kept by it no longer
