@@ -303,8 +303,8 @@ class CascadeBrain:
     async def open(self, emit: Callable[[BrainEvent], None]) -> None:
         self._emit = emit
         if isinstance(self._stt, OfflineStt):
-            self._stt.on_fall = lambda used: self._emit(fell_back("ears", used))
-        self._make_detector.on_fall = lambda part, used: self._emit(fell_back(part, used))
+            self._stt.on_fall = lambda used: emit(fell_back("ears", used))
+        self._make_detector.on_fall = lambda part, used: emit(fell_back(part, used))
         await self._stt.open()
         await self._make_detector.open()
         self._open = True
@@ -313,7 +313,8 @@ class CascadeBrain:
 
     def _begin_voice(self) -> None:
         if isinstance(self._tts, OfflineTts):
-            self._tts.on_fall = lambda used: self._emit(fell_back("voice", used))
+            emit = self._emit  # not the brain itself: who is kept by its own voice is kept for ever
+            self._tts.on_fall = lambda used: emit(fell_back("voice", used))
             self._spawn(self._tts.warm())
 
     def in_use(self) -> dict[Part, InUse]:

@@ -85,9 +85,9 @@ class _SpeakingBrain:
     async def open(self, emit: Callable[[BrainEvent], None]) -> None:
         self._emit = emit
         if self._tts is not None:
-            self._tts.on_fall = lambda used: self._emit(fell_back("voice", used))
+            self._tts.on_fall = lambda used: emit(fell_back("voice", used))
         if self._shared is not None:
-            self._shared.on_fall = lambda part, used: self._emit(fell_back(part, used))
+            self._shared.on_fall = lambda part, used: emit(fell_back(part, used))
             await self._shared.open()
         self._open = True
 
