@@ -114,9 +114,9 @@ def _metrics(turn: Mapping[str, Any]) -> dict[str, Any]:
     (llm_ttfb) and first sentence (llm_ttfs), the first sound of it (tts_ttfb)."""
     parts = turn["segments"]
     told: dict[str, Any] = {"turn_id": turn["turn_id"]}
-    for name, of in (("asr_ttlw", ("request_ms",)), ("llm_ttfb", ("llm_ms",)), ("tts_ttfb", ("tts_ms",))):
-        if of[0] in parts:
-            told[name] = parts[of[0]]
+    for name, part in (("asr_ttlw", "request_ms"), ("llm_ttfb", "llm_ms"), ("tts_ttfb", "tts_ms")):
+        if part in parts:
+            told[name] = parts[part]
     if "sentence_ms" in parts:
         told["llm_ttfs"] = round(parts.get("llm_ms", 0.0) + parts["sentence_ms"], 2)
     return told
