@@ -635,7 +635,7 @@ class Service:
 
         Raises:
             InvalidArgument: no such session. LipwireError: there is nothing to say, or nobody who says it.
-            ProviderError: NO_CAPACITY: the server drains.
+            ProviderError: NO_CAPACITY: the server drains. BufferFull: no room for all of it; nothing was taken.
         """
         watched = self.watched.get(session_id)
         if watched is None:
@@ -647,8 +647,9 @@ class Service:
             voice = await asyncio.to_thread(choose, None, whose, "en-US", self.config.voices)
             sounds = await self.voices.whole(voice.name, text, whose)
             self.provider.check_not_draining()  # that took a while
-            for sound in sounds:
-                watched.session.write(sound.pcm, sound.rate)
+            # At once, so that where there is no room nothing is said, and not its first sentence. A voice has one rate.
+            if sounds:
+                watched.session.write(b"".join(sound.pcm for sound in sounds), sounds[0].rate)
             watched.session.end()
 
     # -------------------------------------------------------------------------------------------------------- life
