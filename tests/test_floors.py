@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("atlas", "drawing", "models", "publish", "provider"),
     ("session", "channel"),
     ("agents", "capture"),
-    ("servers", "conformance"),
+    ("servers", "conformance", "cluster"),
     ("app",),
     ("cli",),
 )
