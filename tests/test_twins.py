@@ -60,6 +60,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "cli/test_avatar.py": ("avatar_sheet", "../avatar/cache"),
     "cli/test_main.py": ("agent", "doctor", "entry", "options", "progress", "provider", "render", "../app/demo"),
     "cli/test_conformance.py": ("conformance_report",),
+    "cluster/test_pool.py": ("placement", "view", "wire", "../app/worker"),
     "conformance/test_faults.py": (
         "rules/cases",
         "rules/feedback",
