@@ -60,6 +60,8 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "cli/test_avatar.py": ("avatar_sheet", "../avatar/cache"),
     "cli/test_main.py": ("agent", "doctor", "entry", "options", "progress", "provider", "render", "../app/demo"),
     "cli/test_conformance.py": ("conformance_report",),
+    "cluster/test_bus.py": ("memory_bus", "nats_bus"),
+    "cluster/test_nats_placement.py": ("node", "placement", "talk", "view", "wire"),
     "conformance/test_faults.py": (
         "rules/cases",
         "rules/feedback",
