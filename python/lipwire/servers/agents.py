@@ -46,6 +46,7 @@ from ..agents.errors import (
 from ..agents.manager import AgentManager, AgentRecord
 from ..agents.rest import wire as w
 from ..agents.rest.actions import parse_think, parse_turns_query, turns_page
+from ..agents.rest.reading import IGNORED
 from ..channel.agora.channel import agora_token
 from ..channel.room.place import made_up_user
 from ..outward import Outward
@@ -290,7 +291,7 @@ def _control(
     async def interrupt(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
         """Make an agent stop speaking or thinking."""
         record = find(request, appid, agent_id)
-        await read_object(request, optional=True)
+        IGNORED["interrupt"].tell(await read_object(request, optional=True))
         manager.running(record.id).interrupt()
         return describe(record, time.time())
 
@@ -316,7 +317,7 @@ def _control(
     def turns(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> TurnsReply:
         """The turns: how each began and ended, and where its time went; of an agent that has ended, too."""
         r, whole = seen(request, appid, agent_id)
-        kept, query = r.turns(), parse_turns_query(request.query_params)
+        kept, query = r.turns(), parse_turns_query(_given(request))
         page, where = turns_page(kept, query, r.id, r.config.channel, whole=whole)
         return TurnsReply(
             agent_id=r.id,
@@ -332,9 +333,14 @@ def _control(
     return [*handlers, speak, think, interrupt, history, turns]
 
 
+def _given(request: AnyRequest) -> dict[str, str]:
+    """The query. A value that is empty is as if it were not there: so forms of browsers send what nobody filled in."""
+    return {name: text for name, text in request.query_params.items() if text}
+
+
 def _filters(request: AnyRequest, version: w.Version) -> dict[str, Any]:
     """The query of GET /agents. Raises InvalidAgentRequest."""
-    query = request.query_params
+    query = _given(request)
     faults: list[b.Fault] = []
 
     def number(name: str) -> float | None:
@@ -350,7 +356,7 @@ def _filters(request: AnyRequest, version: w.Version) -> dict[str, Any]:
         return value
 
     filters: dict[str, Any] = {
-        "channel": query.get("channel") or None,
+        "channel": query.get("channel"),
         "since": number("from_time"),
         "until": number("to_time"),
         "cursor": query.get("cursor", ""),
@@ -517,9 +523,9 @@ def token_routes(
         if asking != OPERATOR and owner.certificate:
             raise ProviderError("NOT_ALLOWED", "Tokens of this server's Agora project are its operator's to give")
         if request.method == "GET":
-            asked: dict[str, Any] = dict(request.query_params)
-            if str(asked.get("uid", "")).isascii() and str(asked.get("uid", "")).isdecimal():
-                asked["uid"] = int(str(asked["uid"])[:20])
+            asked: dict[str, Any] = dict(_given(request))
+            if (uid := asked.get("uid", "")).isascii() and uid.isdecimal():
+                asked["uid"] = int(uid[:20])
         else:
             asked = await read_object(request, optional=True)
         wanted = w.parse_token_request(asked)

@@ -10,7 +10,7 @@ refused of v2 though the documents know it is `documented`'s. To `update` a fiel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -34,7 +34,7 @@ from ..errors import (
     InvalidAgentRequest,
 )
 from . import documented
-from .reading import UNHEARD, UNKNOWN, Given, Target, leaves, to, urls
+from .reading import IGNORED, UNHEARD, UNKNOWN, Given, Target, check_body, leaves, to, urls
 from .sections.avatar import instead, provider
 from .sections.llm import LLM, llm
 from .sections.mllm import MLLM, check_params, mllm
@@ -290,6 +290,7 @@ def parse_update(body: Mapping[str, Any], version: Version, agent: AgentConfig |
         _check_update(fields, {fault.loc for fault in faults}, agent)
     if faults:
         raise InvalidAgentRequest.because(faults)
+    IGNORED["update"].tell(name for name in body if prefix and name != "properties")
     if agent is None:
         return changes
     if agent.realtime is not None and "realtime.params" in changes:
@@ -331,50 +332,39 @@ def parse_speak(body: Mapping[str, Any]) -> b.Speak:
     Raises:
         InvalidAgentRequest: see `Speak`.
     """
-    faults: list[Fault] = []
-    found = leaves(b.Speak, body, faults)
-    size = len(found.get("text", "").encode())
-    if size > b.MAX_SPEAK_BYTES or ("text" in found and not found["text"].strip()):
-        faults.append(Fault("text", f"must be 1 to {b.MAX_SPEAK_BYTES} bytes of UTF-8, got {size}"))
-    if faults:
-        raise InvalidAgentRequest.because(faults)
-    return b.Speak(**found)
+
+    def size(found: Mapping[str, Any]) -> Iterator[Fault]:
+        size = len(found.get("text", "").encode())
+        if size > b.MAX_SPEAK_BYTES or ("text" in found and not found["text"].strip()):
+            yield Fault("text", f"must be 1 to {b.MAX_SPEAK_BYTES} bytes of UTF-8, got {size}")
+
+    return b.Speak(**check_body(b.Speak, body, "speak", size))
 
 
 def parse_start_agent(body: Mapping[str, Any]) -> b.StartAgent:
     """The body of /start_agent. Raises InvalidAgentRequest."""
-    return b.StartAgent(**check_body(b.StartAgent, body))
+    return b.StartAgent(**check_body(b.StartAgent, body, "/start_agent"))
 
 
 def parse_stop_agent(body: Mapping[str, Any]) -> b.StopAgent:
     """The body of /stop_agent. Raises InvalidAgentRequest."""
-    return b.StopAgent(**check_body(b.StopAgent, body))
+    return b.StopAgent(**check_body(b.StopAgent, body, "/stop_agent"))
 
 
 def parse_token_request(body: Mapping[str, Any]) -> b.TokenRequest:
     """What /token is asked for. Raises InvalidAgentRequest."""
-    return b.TokenRequest(**check_body(b.TokenRequest, body))
+    return b.TokenRequest(**check_body(b.TokenRequest, body, "/token"))
 
 
 def parse_control(body: Mapping[str, Any]) -> b.ControlAgent:
     """The body of /control_agent, complete for its command. Raises InvalidAgentRequest."""
-    faults: list[Fault] = []
-    found = leaves(b.ControlAgent, body, faults)
-    need = b.NEEDS.get(found.get("command", ""))
-    if need is not None and found.get(need, "") == "" and not any(fault.loc == need for fault in faults):
-        faults.append(Fault(need, f"is required for {found['command']}", "missing"))
-    if faults:
-        raise InvalidAgentRequest.because(faults)
-    return b.ControlAgent(**found)
 
+    def needed(found: Mapping[str, Any]) -> Iterator[Fault]:
+        need = b.NEEDS.get(found.get("command", ""))
+        if need is not None and body.get(need, "") in ("", None):
+            yield Fault(need, f"is required for {found['command']}", "missing")
 
-def check_body(kind: type[Struct], body: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `kind`, one level deep, that `body` gives. Raises InvalidAgentRequest, which names each bad one."""
-    faults: list[Fault] = []
-    found = leaves(kind, body, faults)
-    if faults:
-        raise InvalidAgentRequest.because(faults)
-    return found
+    return b.ControlAgent(**check_body(b.ControlAgent, body, "/control_agent", needed))
 
 
 def start_agent_config(request: b.StartAgent) -> AgentConfig:
