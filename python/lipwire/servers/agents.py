@@ -169,6 +169,13 @@ def _control(
             raise ended(record, whole)
         return manager.running(record.id)
 
+    def services(record: AgentRecord) -> b.ServicesReply | None:
+        used, asked = dict(record.in_use()), record.config.asked_language
+        if used and asked:
+            because = "no language is detected here; name one in asr.language"
+            used["language"] = b.InUse(name=record.config.language, instead_of=asked, because=because)
+        return b.ServicesReply(**used) if used else None
+
     def describe(record: AgentRecord, since: float | None = None, *, whole: bool = True) -> b.AgentReply:
         return b.AgentReply(
             agent_id=record.id,
@@ -181,7 +188,7 @@ def _control(
             status=record.status if version == "v2" else None,
             message=why(record, whole) or None,
             record=b.FilmReply(file=record.config.film) if record.config.film else None,
-            services=b.ServicesReply(**used) if (used := record.in_use()) else None,
+            services=services(record),
         )
 
     @post(
