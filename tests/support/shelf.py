@@ -16,16 +16,16 @@ class Shelf:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.held: dict[str, int] = {}
+        """Ticket -> weight."""
+        self.used = 0
         self.keys: dict[Key, str] = {}
         """What it runs -> the ticket that it came with."""
+        self.also: dict[Key, Key] = {}
+        """For who has to remember what belongs together."""
         self.ended: list[tuple[Key, str]] = []
         self.confirmed: list[Place] = []
         self.node: Node | None = None
         self.draining = False
-
-    @property
-    def used(self) -> int:
-        return sum(self.held.values())
 
     @property
     def free(self) -> int:
@@ -43,6 +43,7 @@ class Shelf:
             return None
         ticket = secrets.token_hex(4)
         self.held[ticket] = need.weight
+        self.used += need.weight
         return Place(node="", worker=0, ticket=ticket)
 
     def confirm(self, place: Place, keys: tuple[Key, ...]) -> None:
@@ -50,7 +51,7 @@ class Shelf:
         self.run(place.ticket, *keys)
 
     def cancel(self, place: Place) -> None:
-        self.held.pop(place.ticket, None)
+        self.used -= self.held.pop(place.ticket, 0)
 
     async def find(self, key: Key) -> Place | None:
         return None if key not in self.keys else Place(node="", worker=0, ticket="")
@@ -66,11 +67,10 @@ class Shelf:
                 self.node.opened(key)
 
     def end(self, key: Key, reason: str) -> None:
-        """It is over, and what it weighed is free."""
+        """It is over, and what it weighed is free, whether it has other keys or not."""
         self.ended.append((key, reason))
         ticket = self.keys.pop(key)
-        if ticket not in self.keys.values():
-            self.held.pop(ticket, None)
+        self.used -= self.held.pop(ticket, 0)
         if self.node is not None:
             self.node.closed(key)
             self.node.changed()

@@ -34,6 +34,7 @@ class NatsBus:
         self._client = client
         self._steps: asyncio.Queue[_Step] = asyncio.Queue()
         self._task = asyncio.create_task(self._send(), name="lipwire-nats")
+        self.closed = False
         self.on_connection: Callable[[bool], None] = lambda connected: None
         """Hears that the connection is lost, and that it is there again."""
 
@@ -65,7 +66,7 @@ class NatsBus:
         last: list[Exception] = []
 
         async def lost() -> None:
-            if held:
+            if held and not held[0].closed:
                 logger.warning("NATS: the connection to %s is lost; live sessions go on", shown)
                 held[0].on_connection(False)
 
@@ -106,6 +107,7 @@ class NatsBus:
 
     async def close(self) -> None:
         """Ends the connection."""
+        self.closed = True
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         await self._client.close()
