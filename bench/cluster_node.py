@@ -13,12 +13,11 @@ from typing import Any
 from harness import ROOT
 
 sys.path.insert(0, str(ROOT / "tests"))
-from support.shelf import Shelf
-
 from lipwire.cluster.nats_bus import NatsBus
 from lipwire.cluster.nats_placement import NatsPlacement
 from lipwire.cluster.node import Node
 from lipwire.cluster.placement import UNIT, Key, Need, Place
+from support.shelf import Shelf
 
 
 async def lines() -> asyncio.StreamReader:

@@ -1,9 +1,9 @@
 """A million sessions on two thousand nodes: every placement through the real code (`cluster.nats_placement`), with NATS
 replaced by one process's memory.
 
-Fifty thousand starts at a time, by twenty fronts; each session owns its channel and its id, as in a server. Half way the
+A thousand starts at a time, by twenty fronts; each session owns its channel and its id, as in a server. Half way the
 nodes are compared; then a tenth of the sessions ends and as many start; then the cluster is filled to its last place,
-and the next start is refused. What is counted: processor time and messages of a placement, and how even the nodes are.
+and the next start is refused. What is counted: processor time and messages of a placement, and how even nodes are.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ import time
 from harness import ROOT, Results, main
 
 sys.path.insert(0, str(ROOT / "tests"))
-from support.shelf import Shelf
-
 from lipwire.cluster.memory_bus import Broker, MemoryBus
 from lipwire.cluster.nats_placement import NatsPlacement
 from lipwire.cluster.node import Node
 from lipwire.cluster.placement import UNIT, Key, Need, Place
+from support.shelf import Shelf
 
 BATCH = 1000
 """Starts that are on their way at once."""

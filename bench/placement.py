@@ -4,7 +4,7 @@ machine.
 Each node is a front, too. A start asks for its channel's owner, which nobody is, and for a place; then it takes `OWN`
 seconds, as a session's own start does, and owns two keys. First with a hundred starts on their way at any time; then a
 hundred that begin in the same moment, so that most of what is measured is the queue for two processors. At the end the
-cluster is filled from all fronts at once: as many are placed as there are places, and what the next start is told, when.
+cluster is filled from all fronts at once: as many are placed as there are places, and the next start is refused.
 """
 
 from __future__ import annotations
