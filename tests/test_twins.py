@@ -63,7 +63,8 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "cli/test_main.py": ("agent", "doctor", "entry", "options", "progress", "provider", "render", "../app/demo"),
     "cli/test_conformance.py": ("conformance_report",),
     "cluster/test_bus.py": ("memory_bus", "nats_bus"),
-    "cluster/test_nats_placement.py": ("node", "placement", "talk", "view", "wire"),
+    "cluster/test_nats_placement.py": ("node", "talk"),
+    "cluster/test_pool.py": ("placement", "view", "wire", "../app/worker"),
     "conformance/test_faults.py": (
         "rules/cases",
         "rules/feedback",

@@ -194,7 +194,7 @@ class AgentManager:
         """Raises NoCapacity while this machine does not keep up with what it has, AgentLimit where the pictures of one
         more are too many."""
         self.on_status: Callable[[AgentRecord], None] = lambda record: None
-        """Hears that an agent runs, and that it has ended."""
+        """Hears that an agent was accepted (IDLE), that it runs, and that it has ended."""
         self.limit, self.keep_ended = limit, keep_ended
         self.start_timeout, self.stop_timeout = start_timeout, stop_timeout
         self.on_event = on_event
@@ -309,6 +309,7 @@ class AgentManager:
         config.agent_id = secrets.token_hex(16)
         record = AgentRecord(config.agent_id, number, config, time.time())
         self._records[record.id] = record
+        self._tell(record)
         record.task = asyncio.create_task(self._run(record), name=f"lipwire-agent-{record.id[:8]}")
         try:
             await asyncio.shield(record.ready)

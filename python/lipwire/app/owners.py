@@ -95,12 +95,19 @@ class OwnedRooms:
     def __init__(self, quota: Callable[[str], int | None], limit: int, make: Callable[[], Rooms]) -> None:
         self._quota, self._limit, self._make = quota, limit, make
         self._of: dict[str, Rooms] = {}
+        self.on_room: Callable[[str, str, bool], None] = lambda owner, name, there: None
+        """Hears that an owner's room is there, and that it is gone."""
+
+    def __len__(self) -> int:
+        """Rooms that there are."""
+        return sum(map(len, self._of.values()))
 
     def of(self, owner: str) -> Rooms:
         """An owner's, with `max_rooms` as it is at this moment: what is left of its own and of the server's."""
         rooms = self._of.get(owner)
         if rooms is None:
             rooms = self._of[owner] = self._make()
+            rooms.on_room = lambda name, there: self.on_room(owner, name, there)
         others = sum(len(there) for there in self._of.values() if there is not rooms)
         quota = self._quota(owner)
         rooms.max_rooms = max(0, self._limit - others if quota is None else min(quota, self._limit - others))

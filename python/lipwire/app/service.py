@@ -13,6 +13,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Struct
 from prometheus_client.registry import Collector
 
 from .._core import RATE
@@ -39,6 +40,7 @@ from ..models.voices.choose import choose, speaks_here
 from ..models.voices.live import LiveVoices
 from ..motion.sets import check_sets
 from ..protocol import messages as m
+from ..protocol import webhooks as w
 from ..provider.keys import OPERATOR, make_key
 from ..provider.notices import SessionNotices
 from ..provider.quotas import Load
@@ -307,6 +309,23 @@ def _check_models(config: Config) -> None:
         raise InvalidArgument(f"voices: {config.voices} is no folder")
 
 
+class Behind(Struct, frozen=True, kw_only=True):
+    """How a service listens that is one of several behind a front process (`app.worker`)."""
+
+    index: int
+    """Which of them it is."""
+    http_path: str
+    """The Unix socket in place of `http_port`."""
+    viewer_path: str
+    """In place of `viewer_port`."""
+    api_key: str
+    """The operator's."""
+    put: Callable[[w.Notice], Any]
+    """Takes what webhooks are to tell."""
+    on_peer: Callable[[str, bool], None]
+    """Hears of the ids of WebRTC's connections that they are there, and gone."""
+
+
 class Service:
     """The whole of `lipwire serve`. Use as an async context manager, or `start` and `close`.
 
@@ -316,6 +335,7 @@ class Service:
         agents: who runs the agents; by default a manager for `config`. What the settings say holds for them, too.
         preencodes: where `config.preencoded` is auto, built-in avatars are pre-encoded in the background, at the sizes
             and rates that are asked for.
+        behind: of one that is a worker of a front process.
     """
 
     def __init__(
@@ -325,13 +345,15 @@ class Service:
         speak: Speak | None = None,
         agents: AgentManager | None = None,
         preencodes: bool = False,
+        behind: Behind | None = None,
     ) -> None:
         self.config = config or Config()
+        self._behind = behind
         self.preencodes = preencodes
         Avatar.load(self.config.avatar)  # one that is missing or has faults is found before anyone asks for it
         _check_models(self.config)
         self._models: ModelHost | None = None
-        self.api_key = self.config.api_key or make_key()
+        self.api_key = behind.api_key if behind is not None else self.config.api_key or make_key()
         self._certificate = Certificate(self.config.tls_cert, self.config.tls_key) if self.config.tls_cert else None
         self.door = Door(self._limits())
         """Who may come in, on all ports."""
@@ -465,17 +487,15 @@ class Service:
         return None if c.record is None else Recorder(c.record, limits)
 
     def _webhooks(self) -> Webhooks | None:
-        c = self.config
-        if c.webhook_url is None:
+        if self.config.webhook_url is None:
             return None
-        webhooks = Webhooks(
-            c.webhook_url,
-            c.webhook_secret,
-            events=[int(number) for number in c.webhook_events],
-            retry=c.webhook_retry_seconds,
-            most=c.webhook_queue,
-        )
-        of_agents = AgentNotices(webhooks.put)
+        webhooks: Webhooks | None = None
+        if self._behind is not None:
+            put = self._behind.put
+        else:
+            webhooks = make_webhooks(self.config)
+            put = webhooks.put
+        of_agents = AgentNotices(put)
         heard = self.agents.on_event
 
         def on_event(record: AgentRecord, event: Any) -> None:
@@ -484,7 +504,7 @@ class Service:
             of_agents.event(record, event)
 
         self.agents.on_event, self.agents.on_status = on_event, of_agents.status
-        self.provider.on_session = SessionNotices(webhooks.put, self.provider.clock).status
+        self.provider.on_session = SessionNotices(put, self.provider.clock).status
         return webhooks
 
     def _films(self) -> FilmFolder | None:
@@ -673,6 +693,8 @@ class Service:
             except OSError as exc:
                 raise _port_taken("ws_port", self.config.ws_port, exc) from exc
             url = self.config.public_ws_url or f"{self._scheme('ws')}://{self._told_host}:{self._ws.port}"
+            url = url.replace("{port}", str(self._ws.port))
+            url = url.replace("{worker}", str(0 if self._behind is None else self._behind.index))
             self.provider.config = msgspec.structs.replace(self.provider.config, public_ws_url=url)
             self._background = asyncio.create_task(self._upkeep(), name="lipwire-upkeep")
 
@@ -697,6 +719,7 @@ class Service:
                     middleware=[self._counting],
                     endpoints=[self._speaking(), *room_endpoints(self._desk, gate=self.gate)],
                     ice_servers=self.ice_servers,
+                    on_peer=None if self._behind is None else self._behind.on_peer,
                 )
                 self._viewer = await self._serve(viewer, "viewer_port")
         except BaseException:
@@ -706,6 +729,9 @@ class Service:
 
     async def _serve(self, app: Any, name: str) -> HttpServer:
         port: int = getattr(self.config, name)
+        if self._behind is not None:
+            path = self._behind.http_path if name == "http_port" else self._behind.viewer_path
+            return await serve_http(app, path=path, door=self.door, turns=self._turns)
         try:
             return await serve_http(app, self.config.bind, port, door=self.door, ssl=self._ssl, turns=self._turns)
         except OSError as exc:
@@ -857,6 +883,18 @@ class Service:
 
 def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+def make_webhooks(config: Config) -> Webhooks:
+    """What sends notices to `config.webhook_url`, which is set."""
+    assert config.webhook_url is not None
+    return Webhooks(
+        config.webhook_url,
+        config.webhook_secret,
+        events=[int(number) for number in config.webhook_events],
+        retry=config.webhook_retry_seconds,
+        most=config.webhook_queue,
+    )
 
 
 def _port_taken(name: str, port: int, exc: OSError) -> InvalidArgument:

@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple, Protocol
 from msgspec import Struct
 
 Kind = Literal["session", "agent", "room", "channel", "name", "peer"]
-"""What can be owned by a worker. `channel`: app id, channel and uid of a session, of which there is one at a time.
-`name`: of an agent that runs, likewise. `peer`: a connection that an answer to an offer has named."""
+"""What can be owned by a worker. `channel`: app id, channel and uid of a session, of which there is one at a time, with
+a line break between them, whoever's it is. `name`: of an agent that runs, one of each owner. `peer`: a connection that
+an answer to an offer has named."""
 
 HOLD = 10.0
 """Seconds that a place is kept for who has reserved it."""
@@ -52,7 +53,8 @@ class Place(Struct, frozen=True, kw_only=True):
     worker: int
     """Of that machine; from 0."""
     ticket: str
-    """Names the reservation; "" = none was needed, since something that it is to join or to replace is there."""
+    """Names the reservation; "" = there is none, since it cannot be but what is there already: the room that it opens,
+    or what refuses it."""
 
 
 class Placement(Protocol):

@@ -17,7 +17,10 @@ class Begin(Struct, tag=True, frozen=True, kw_only=True):
     """To a worker, once: be a server."""
 
     config: dict[str, Any]
-    """The settings (`app.config.Config`), with the API key and the secret of sessions filled in."""
+    """The settings (`app.config.Config`), with the secret of sessions and `public_viewer_url` filled in."""
+    api_key: str
+    """The operator's. It is not among the settings where the front process made it: what the settings say of keys
+    decides who is asked for one."""
     index: int
     """Which worker it is, from 0; the one that takes a dead one's place has its index."""
     http_path: str
@@ -26,6 +29,8 @@ class Begin(Struct, tag=True, frozen=True, kw_only=True):
     """The same for the pages; "" = none are served."""
     ws_port: int
     """The port of its own for speech; 0 = any free one."""
+    preencodes: bool = False
+    """As of `app.service.Service`."""
 
 
 class Drain(Struct, tag=True, frozen=True):
@@ -42,6 +47,12 @@ class Ready(Struct, tag=True, frozen=True, kw_only=True):
     ws_port: int
 
 
+class Unable(Struct, tag=True, frozen=True):
+    """From a worker, in place of Ready, before it ends: it cannot be what it was told to be."""
+
+    reason: str
+
+
 class Opened(Struct, tag=True, frozen=True, kw_only=True):
     """From a worker: a session, an agent, a room or a connection of a room is there."""
 
@@ -53,8 +64,8 @@ class Opened(Struct, tag=True, frozen=True, kw_only=True):
     weight: int = 0
     pixel_rate: int = 0
     told: dict[str, Any] | None = None
-    """What is known of it for who asks after the worker's death: of an agent its `AgentReply`, of a session its
-    channel and uid."""
+    """What is known of it for who asks after the worker's death: of an agent its `AgentReply`, and its labels if it has
+    any; of a session what notices say of it (`provider.notices`)."""
 
 
 class Closed(Struct, tag=True, frozen=True):
@@ -62,6 +73,8 @@ class Closed(Struct, tag=True, frozen=True):
 
     key: Key
     reason: str = ""
+    told: dict[str, Any] | None = None
+    """As of Opened, at its end: of an agent, which can be asked for until its worker forgets it or dies."""
 
 
 class Notice(Struct, tag=True, frozen=True):
@@ -69,6 +82,8 @@ class Notice(Struct, tag=True, frozen=True):
     worker has told outlives it."""
 
     event: int
+    at_ms: int
+    """When it happened, ms since 1970."""
     payload: dict[str, Any]
     ordered_by: str
     """The agent's or session's id: notices of one are sent in order."""
@@ -102,5 +117,5 @@ class Figures(Struct, tag=True, frozen=True, kw_only=True):
     """Why it wants no more ("The event loop is 300 ms late"); "" = it does."""
 
 
-FromWorker = Ready | Opened | Closed | Notice | Figures
+FromWorker = Ready | Unable | Opened | Closed | Notice | Figures
 ToWorker = Begin | Drain

@@ -34,10 +34,12 @@ Spawn = Callable[[socket.socket], Running]
 
 class Module:
     """Spawns `python -m MODULE FD ARGUMENTS...`, in which `child.to_parent(int(FD), ...)` is the link. The program's
-    own main module is not run again. What the child prints is discarded; its standard error is logged."""
+    own main module is not run again. What the child prints is discarded; its standard error is logged, or with `logs`
+    it is this process's."""
 
-    def __init__(self, module: str, *arguments: str) -> None:
+    def __init__(self, module: str, *arguments: str, logs: bool = False) -> None:
         self.module, self.arguments = module, arguments
+        self._stderr = None if logs else subprocess.PIPE
 
     def __call__(self, theirs: socket.socket) -> Running:
         fd = theirs.fileno()
@@ -46,7 +48,7 @@ class Module:
                 [sys.executable, "-m", self.module, str(fd), *self.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
+                stderr=self._stderr,
                 pass_fds=[fd],
             )
 

@@ -446,12 +446,16 @@ class Supervisor(Generic[T]):
         if self._on_death is not None:
             self._on_death(ended)
 
-    async def close(self) -> None:
-        """Ends the child, and starts no other. Safe to call twice; a child ends, too, when this is cancelled."""
+    def retire(self) -> None:
+        """The present child is the last one: it is going to end by itself, or by `close`."""
         self._closing = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    async def close(self) -> None:
+        """Ends the child, and starts no other. Safe to call twice; a child ends, too, when this is cancelled."""
+        self.retire()
         if self.child is not None:
             self.child.end()
             await self.child.ended()

@@ -35,6 +35,11 @@ class Outbox:
         """Called once, when a newer connection takes its place; it is to `close` it when what its client had sent until
         then is read. Without one it closes at once."""
 
+    @property
+    def waiting(self) -> int:
+        """Frames that have not been taken."""
+        return len(self._frames)
+
     def supersede(self) -> None:
         """A newer connection takes its place."""
         if self.on_superseded is not None:

@@ -40,6 +40,7 @@ from ..provider.sessions import Provider, ProviderConfig, ProviderError, Provide
 from .allowlist import Allowlist
 from .docs import describe_api, request_body
 from .errors import AnyRequest, as_provider_error, on_exception
+from .forwarded import FromFront
 from .guard import Guard
 from .http_protocol import Protocol, WebSocketProtocol
 from .listen import BACKLOG, Door
@@ -318,6 +319,7 @@ async def serve_http(
     host: str = "127.0.0.1",
     port: int = 8764,
     *,
+    path: str | None = None,
     door: Door | None = None,
     ssl: SSLContext | None = None,
     turns: Turns | None = None,
@@ -325,6 +327,7 @@ async def serve_http(
     """Starts to serve any ASGI app on host and port (0 = any free one). Signals stay the caller's.
 
     Args:
+        path: of a Unix socket to listen on instead. Who opens it is a front process, which is believed (`FromFront`).
         door: who may come in, and for how long; one of its own by default.
         ssl: speaks https with it.
         turns: how the event loop's time is shared; servers on one loop may share one.
@@ -335,9 +338,9 @@ async def serve_http(
     """
     door = Door() if door is None else door
     turns = turns or Turns()
-    listener = door.listen(host, port)
+    listener = door.listen(host, port, path)
     config = uvicorn.Config(
-        app,
+        app if path is None else FromFront(app),
         http=Protocol,
         lifespan="auto",
         ws=WebSocketProtocol,

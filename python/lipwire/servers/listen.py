@@ -21,6 +21,7 @@ as uvloop's, give no visits: then the deadlines of the HTTP and WebSocket librar
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import errno
 import logging
@@ -84,7 +85,7 @@ class Visit(socket.socket):
     """An accepted connection. Its door forgets it when it is closed."""
 
     def __init__(self, sock: socket.socket, door: Door, address: str, now: float) -> None:
-        self.key = (sock.getsockname(), sock.getpeername())
+        self.key = sock.fileno()
         super().__init__(sock.family, sock.type, sock.proto, fileno=sock.detach())
         self.address = address
         """Whose it is, for the limit of an address; "" = this machine's."""
@@ -119,29 +120,42 @@ class Visit(socket.socket):
 
 
 class Listener(socket.socket):
-    """A listening socket whose door decides who comes in."""
+    """A listening socket whose door decides who comes in. `path`: of a Unix socket, in place of host and port; its file
+    is there until it is closed."""
 
-    def __init__(self, door: Door, host: str, port: int) -> None:
+    def __init__(self, door: Door, host: str, port: int, path: str | None = None) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # The protocol is named, or asyncio would not set TCP_NODELAY (40 ms a request).
-        super().__init__(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        kind = (family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        super().__init__(*(kind if path is None else (socket.AF_UNIX, socket.SOCK_STREAM)))
         self._door = door
         self._accepted = 0
+        self._path: str | None = None
         try:
-            self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                self.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            self.bind((host, port))
+            if path is not None:
+                self._bind_to(path)
+            else:
+                self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    self.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                self.bind((host, port))
             self.listen(BACKLOG)
             self.setblocking(False)
         except BaseException:
             self.close()
             raise
 
+    def _bind_to(self, path: str) -> None:
+        """The file of one that was killed may be there still."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        self.bind(path)
+        self._path = path
+
     @property
     def port(self) -> int:
-        """The bound one."""
-        port: int = self.getsockname()[1]
+        """The bound one; 0 of a Unix socket."""
+        port: int = 0 if self._path is not None else self.getsockname()[1]
         return port
 
     def accept(self) -> tuple[socket.socket, Any]:
@@ -172,6 +186,10 @@ class Listener(socket.socket):
     def close(self) -> None:
         self._door.closed(self)
         super().close()
+        path, self._path = self._path, None
+        if path is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
 
 class Door:
@@ -201,7 +219,8 @@ class Door:
         """Connections that were shut down or not let in, by reason."""
         self._descriptors = descriptors or descriptor_limit
         self._address_of = address_of or client_of
-        self._visits: dict[Any, Visit] = {}
+        self._visits: dict[int, Visit] = {}
+        """By their descriptors: the ends of Unix sockets have no names to tell them apart."""
         self._waiting: dict[Visit, None] = {}
         """Those that are waited for, the oldest first."""
         self._addresses: dict[str, dict[Visit, None]] = {}
@@ -219,14 +238,17 @@ class Door:
         """Connections that are open."""
         return len(self._visits)
 
-    def listen(self, host: str, port: int) -> Listener:
+    def listen(self, host: str, port: int, path: str | None = None) -> Listener:
         """A listening socket (port 0 = any free one), for `loop.create_server(sock=...)`. The first one starts the
         deadlines, on the running loop; with the last one they end.
+
+        Args:
+            path: of a Unix socket, in place of host and port; all who come by it count as this machine.
 
         Raises:
             OSError: the address cannot be bound.
         """
-        listener = Listener(self, host, port)
+        listener = Listener(self, host, port, path)
         self._listeners.add(listener)
         if self._timer is None:
             self._spare = _open_spare()
@@ -251,7 +273,7 @@ class Door:
         """Lets a connection in, and another out where it needs the place; None = it is closed, unheard."""
         self.accepted_total += 1
         try:
-            address = self._address_of(sock.getpeername()[0])
+            address = "" if sock.family == socket.AF_UNIX else self._address_of(sock.getpeername()[0])
             limits, guests = self.limits, self._addresses.get(address, {})
             room = True
             if address and len(guests) >= limits.per_address:
@@ -306,8 +328,8 @@ class Door:
     def visit(self, transport: asyncio.BaseTransport) -> Visit | None:
         """The visit that a transport is over; None where another accepted it. What waits in the transport to be taken
         by the client counts from now on."""
-        key = (transport.get_extra_info("sockname"), transport.get_extra_info("peername"))
-        visit = self._visits.get(key)
+        sock = transport.get_extra_info("socket")
+        visit = None if sock is None else self._visits.get(sock.fileno())
         if visit is not None and isinstance(transport, asyncio.WriteTransport):
             visit.unsent = transport.get_write_buffer_size
         return visit

@@ -29,7 +29,7 @@ from .docs import describe_api, operation
 from .errors import MAX_BODY, AnyRequest, on_exception
 from .guard import Guard
 from .http import PAGED, SCHEMES, read_object, refusals
-from .webrtc_http import Admitted, Endpoint, asked_black, webrtc_http_routes
+from .webrtc_http import Admitted, Endpoint, OnPeer, asked_black, webrtc_http_routes
 
 WEB = Path(__file__).parent / "web"
 FILES = (
@@ -108,6 +108,7 @@ def create_viewer(
     middleware: Sequence[Callable[[ASGIApp], ASGIApp]] = (),
     endpoints: Sequence[Endpoint] = (),
     ice_servers: IceServers | None = None,
+    on_peer: OnPeer | None = None,
 ) -> Litestar:
     """The ASGI app.
 
@@ -120,6 +121,7 @@ def create_viewer(
         middleware: of ASGI, around every request that `guard` lets pass, whether there is such a route or not.
         endpoints: of WHIP and WHEP, besides the one that sessions are watched by.
         ice_servers: STUN and TURN, which those tell of.
+        on_peer: hears of the id of each connection that they make that it is there, and gone.
     """
 
     def find(session_id: str) -> Watched:
@@ -197,7 +199,7 @@ def create_viewer(
     app = Litestar(
         route_handlers=[
             *(list_sessions, one_session, say, interrupt, *pages, *client_modules(), *route_handlers),
-            *webrtc_http_routes([watching, *endpoints], gate=gate, ice_servers=ice_servers),
+            *webrtc_http_routes([watching, *endpoints], gate=gate, ice_servers=ice_servers, on_peer=on_peer),
         ],
         exception_handlers={Exception: on_exception},
         openapi_config=describe_api("Lipwire pages", "What the viewer page and the agent page call.", security=SCHEMES),

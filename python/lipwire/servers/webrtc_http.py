@@ -88,11 +88,15 @@ class Resource(Struct):
     """Whoever let it in keeps it, for as long as it is there."""
 
 
-class Resources:
-    """Those who are there, by ids that nobody can guess."""
+OnPeer = Callable[[str, bool], None]
 
-    def __init__(self) -> None:
+
+class Resources:
+    """Those who are there, by ids that nobody can guess. `on_peer`: hears of each id that it is there, and gone."""
+
+    def __init__(self, on_peer: OnPeer | None = None) -> None:
         self._there: dict[tuple[str, str], Resource] = {}
+        self._on_peer = on_peer or (lambda id, there: None)
 
     def __len__(self) -> int:
         return len(self._there)
@@ -100,9 +104,14 @@ class Resources:
     def add(self, endpoint: Endpoint, name: str, admitted: Admitted) -> str:
         """One more; its id."""
         key = (endpoint.protocol, secrets.token_urlsafe(16))
-        gone = weakref.ref(admitted.peer, lambda _: self._there.pop(key, None))
+        gone = weakref.ref(admitted.peer, lambda _: self._gone(key))
         self._there[key] = Resource(endpoint, name, admitted.end, gone)
+        self._on_peer(key[1], True)
         return key[1]
+
+    def _gone(self, key: tuple[str, str]) -> None:
+        if self._there.pop(key, None) is not None:
+            self._on_peer(key[1], False)
 
     def find(self, protocol: str, id: str, request: AnyRequest) -> tuple[Peer, Resource]:
         """One, for who may have to do with it. Raises ProviderError."""
@@ -169,14 +178,18 @@ def check_tag(request: AnyRequest, tag: str) -> None:
 
 
 def webrtc_http_routes(
-    endpoints: Sequence[Endpoint], *, gate: Gate, ice_servers: IceServers | None = None
+    endpoints: Sequence[Endpoint],
+    *,
+    gate: Gate,
+    ice_servers: IceServers | None = None,
+    on_peer: OnPeer | None = None,
 ) -> list[ControllerRouterHandler]:
     """The handlers of these endpoints, and of those who are let in there.
 
     Args:
-        gate: counts who joins, and who restarts ICE. ice_servers: those that are told of.
+        gate: counts who joins, and who restarts ICE. ice_servers: those that are told of. on_peer: as of `Resources`.
     """
-    resources, servers = Resources(), IceServers() if ice_servers is None else ice_servers
+    resources, servers = Resources(on_peer), IceServers() if ice_servers is None else ice_servers
     handlers: list[ControllerRouterHandler] = []
     for endpoint in endpoints:
         handlers += _of_endpoint(endpoint, resources, gate, servers)

@@ -411,6 +411,8 @@ class Rooms:
         self.max_rooms, self.max_members = max_rooms, max_members
         self.ice_host, self.ice_servers, self._tally = ice_host, ice_servers, tally
         self.audience = Audience() if audience is None else audience
+        self.on_room: Callable[[str, bool], None] = lambda name, there: None
+        """Hears that a room is there, and that it is gone. It must not raise."""
         self._rooms: dict[str, Room] = {}
         self._held: dict[str, asyncio.TimerHandle] = {}
         self.closed = False
@@ -569,8 +571,9 @@ class Rooms:
 
     def tidy(self, room: Room) -> None:
         """Removes a room without members."""
-        if not room.agents and not room.browsers and room.name not in self._held:
-            self._rooms.pop(room.name, None)
+        empty = not room.agents and not room.browsers and room.name not in self._held
+        if empty and self._rooms.pop(room.name, None) is not None:
+            self.on_room(room.name, False)
 
     async def close(self) -> None:
         """Ends every room."""
@@ -597,6 +600,7 @@ class Rooms:
             if len(self._rooms) >= self.max_rooms:
                 raise NoCapacity(f"there are {self.max_rooms} rooms, and no more are allowed")
             room = self._rooms[name] = Room(self, name)
+            self.on_room(name, True)
         return room
 
     def _check_space(self, room: Room) -> None:
