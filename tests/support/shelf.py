@@ -5,8 +5,7 @@ from __future__ import annotations
 import secrets
 
 from lipwire.cluster.node import Node
-from lipwire.cluster.placement import Key, Need, Place
-from lipwire.cluster.talk import Use
+from lipwire.cluster.placement import Key, Need, Place, Use
 from lipwire.cluster.view import NodeView, State
 
 

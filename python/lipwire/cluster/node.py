@@ -18,7 +18,7 @@ from msgspec import Struct
 from ..errors import LipwireError
 from . import talk
 from .bus import Bus, BusDown, Message, NoResponders, Subscription
-from .placement import HOLD, Key, Need, Place
+from .placement import HOLD, Key, Need, Place, Use
 from .view import NodeView, State
 
 logger = logging.getLogger("lipwire.cluster")
@@ -61,7 +61,7 @@ class Machine(Protocol):
     def end(self, key: Key, reason: str) -> None:
         """Something that another node has, too, is to end here."""
 
-    def owners(self) -> dict[str, talk.Use]:
+    def owners(self) -> dict[str, Use]:
         """What each owner has here, but for the operator."""
         ...
 
@@ -354,10 +354,10 @@ class Node:
         """Whether a node stands still that the group may choose."""
         return any(other.state == "silent" for other in self.others.values())
 
-    def use_elsewhere(self, owner: str) -> talk.Use:
+    def use_elsewhere(self, owner: str) -> Use:
         """What an owner has on other nodes, by their last beats."""
         found = [other.beat.owners[owner] for other in self.others.values() if owner in other.beat.owners]
-        return talk.Use(
+        return Use(
             sessions=sum(use.sessions for use in found),
             agents=sum(use.agents for use in found),
             rooms=sum(use.rooms for use in found),

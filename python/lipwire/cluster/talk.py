@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from .placement import UNIT, Key, Need
+from .placement import UNIT, Key, Need, Use
 
 T = TypeVar("T")
 LOWEST = UNIT >> 3
@@ -90,15 +90,6 @@ class Offer(Struct, tag=True, frozen=True, kw_only=True):
 
     node: str
     free: int
-
-
-class Use(Struct, frozen=True, kw_only=True):
-    """What an owner has."""
-
-    sessions: int = 0
-    agents: int = 0
-    rooms: int = 0
-    pixel_rate: int = 0
 
 
 class Beat(Struct, tag=True, frozen=True, kw_only=True):
