@@ -26,7 +26,7 @@ from msgspec import Struct
 from ..agents.manager import AgentRecord
 from ..cluster import weight
 from ..cluster.placement import Key
-from ..cluster.wire import Begin, Closed, Drain, Figures, FromWorker, Notice, Opened, Ready, ToWorker, Unable
+from ..cluster.wire import Begin, Closed, Drain, End, Figures, FromWorker, Notice, Opened, Ready, ToWorker, Unable
 from ..errors import BadData, LipwireError
 from ..logs import sampled, to_stderr
 from ..models.worker import memory
@@ -69,6 +69,7 @@ class Worker:
         self._closed = False
         """The link is."""
         self._service: Service | None = None
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """To its end."""
@@ -188,6 +189,10 @@ class Worker:
         for message in messages:
             if isinstance(message, Drain) and self._draining is None:
                 self._draining = asyncio.create_task(self._drain(message.seconds), name="lipwire-drain")
+            elif isinstance(message, End) and self._service is not None:
+                task = asyncio.create_task(end(self._service, message), name="lipwire-end")
+                self._ending.add(task)
+                task.add_done_callback(self._ending.discard)
         self._write_on()  # answers to pings may wait
 
     def _close_link(self) -> None:
@@ -223,6 +228,29 @@ class Worker:
             end_within(LEAVE)
             self._loop.remove_reader(self._link.sock.fileno())
             self._link.drain(LAST)
+
+
+async def end(service: Service, asked: End) -> None:
+    """Ends what owns a key, or what comes to own it within the time that is given."""
+    key = asked.key
+    try:
+        async with asyncio.timeout(asked.wait):
+            while True:
+                if key.kind == "channel":
+                    for session in service.provider.sessions:
+                        if weight.channel_key(session.request) == key:
+                            return await service.provider.end(session, "replaced")
+                elif key.kind == "name":
+                    for record in service.agents.active:
+                        if (record.config.owner, record.config.name) == (key.owner, key.id):
+                            return await service.agents.stop(record, asked.reason)
+                elif key.kind == "room" and await service.owned_rooms.of(key.owner).end(key.id):
+                    return
+                await asyncio.sleep(LOOK)
+    except TimeoutError:  # it never came
+        pass
+    except Exception:  # the edge of a task
+        logger.exception("ending %s failed", key.kind)
 
 
 # --------------------------------------------------------------------------------------------------- what there is
