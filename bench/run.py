@@ -45,6 +45,8 @@ BENCHES = (
     "room",
     "whep",
     "doors",
+    "placement",
+    "cluster_sim",
     "messages",
     "interrupts",
     "overload",

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "python" / "lipwire"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("caches", "closing", "errors", "logs", "pools", "text", "_core", "_lazy"),
-    ("stream", "outward", "audio", "avatar", "motion", "protocol", "process", "rtp"),
+    ("stream", "outward", "answers", "audio", "avatar", "motion", "protocol", "process", "rtp"),
     ("atlas", "drawing", "models", "publish", "provider"),
     ("session", "channel"),
     ("agents", "capture"),

@@ -10,6 +10,8 @@ PACKAGE, TESTS = ROOT / "python" / "lipwire", ROOT / "tests"
 
 SEVERAL: dict[str, tuple[str, ...]] = {
     "agents/test_agent.py": ("actions", "config", "errors", "events", "turns", "video"),
+    "agents/test_conversation.py": ("conversation_state",),
+    "agents/brains/test_realtime.py": ("realtime_link", "realtime_output", "realtime_replies", "realtime_state"),
     "agents/brains/test_cascade.py": ("generation", "tools"),
     "agents/rest/test_actions.py": ("../../protocol/agent_actions",),
     "agents/brains/test_chat.py": ("completion", "dialects/base", "dialects/openai", "sse"),
@@ -61,6 +63,8 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "cli/test_avatar.py": ("avatar_sheet", "../avatar/cache"),
     "cli/test_main.py": ("agent", "doctor", "entry", "options", "progress", "provider", "render", "../app/demo"),
     "cli/test_conformance.py": ("conformance_report",),
+    "cluster/test_bus.py": ("memory_bus", "nats_bus"),
+    "cluster/test_nats_placement.py": ("node", "talk"),
     "cluster/test_pool.py": ("placement", "view", "wire", "../app/worker"),
     "conformance/test_faults.py": (
         "rules/cases",

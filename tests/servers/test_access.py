@@ -16,6 +16,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from lipwire.agents.config import AgentConfig
+from lipwire.agents.errors import AgentStartFailed
 from lipwire.app import agent_setup
 from lipwire.app.config import Config
 from lipwire.app.owners import SharedAudience
@@ -174,6 +175,25 @@ async def test_a_token_opens_what_the_table_says_and_nothing_else(world: World, 
             assert reply.status_code == 403, (role, path)
         assert world.sessions["acme"].session_id not in reply.text
     assert world.service.owned_rooms.of("acme").list() == {}
+
+
+async def test_why_an_agent_could_not_start_is_not_for_who_holds_a_token(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*args: Any) -> None:
+        error = AgentStartFailed("cannot connect to realtime at models.internal: Connection refused")
+        error.failure = "SERVICE_ERROR"
+        raise error
+
+    monkeypatch.setattr(world.service.agents, "start", fail)
+    wanted = {"channel": "lobby", "avatar": ""}
+    for who, told in (
+        ({"x-api-key": KEY}, "models.internal"),
+        (bearer(world.token("room", "lobby", "host")), "SERVICE_ERROR"),
+    ):
+        reply = await world.ask("POST", "api/agents", who, wanted)
+        assert reply.status_code == 503 and told in reply.json()["message"], reply.text
+        assert ("models.internal" in reply.text) == (told == "models.internal")
 
 
 @pytest.mark.parametrize("who", ["key", "admin"])

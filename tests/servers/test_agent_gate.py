@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from lipwire import agora_token
 from lipwire.agents.events import AgentFailed
+from lipwire.agents.http import ServiceError
 from lipwire.protocol.tokens import (
     CONVO_AI,
     JOIN,
@@ -29,7 +30,7 @@ from lipwire.protocol.tokens import (
 from lipwire.provider.keys import add_key, key_line, make_key
 from support.agent_bodies import V1, V2, changed
 from support.agent_site import APP, C1, C2, CERTIFICATE, KEY, Site, basic, is_refused, serve
-from support.agent_stand_in import manager
+from support.agent_stand_in import Place, manager
 
 pytestmark = pytest.mark.asyncio
 
@@ -223,6 +224,20 @@ async def test_a_token_tells_nothing_of_other_channels(secured: Site) -> None:
     token = bearer(agora_token(APP, CERTIFICATE, "test_channel", 5))
     refused = await secured.post(f"{C2}/join", V2, token)
     is_refused(refused, 409, "TaskConflict", other["agent_id"], agent_id=other["agent_id"])
+
+
+async def test_why_an_agent_could_not_start_is_not_for_who_holds_a_token(
+    secured: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(self: Place, spec: Any) -> None:
+        raise ServiceError("cannot connect to realtime at models.internal: Connection refused")
+
+    monkeypatch.setattr(Place, "open", refuse)
+    token = bearer(agora_token(APP, CERTIFICATE, "test_channel", 5))
+    refused = await secured.post(f"{C2}/join", V2, token)
+    is_refused(refused, 503, "ServiceUnavailable", "could not be started: SERVICE_ERROR")
+    assert "models.internal" not in str(refused)
+    is_refused(await secured.post(f"{C2}/join", V2), 503, "ServiceUnavailable", "models.internal")
 
 
 async def test_where_the_operators_services_are_is_not_for_who_holds_a_token(secured: Site) -> None:

@@ -14,7 +14,9 @@ import pytest
 import pytest_asyncio
 from msgspec import to_builtins
 
+from lipwire.agents.rest import reading
 from lipwire.errors import BadState, BufferFull
+from lipwire.protocol.agent_bodies import InUse
 from lipwire.protocol.tokens import verify_token
 from lipwire.provider.client import request
 from lipwire.provider.keys import add_key, key_line, make_key
@@ -98,6 +100,15 @@ async def test_v2_from_join_to_leave(site: Site) -> None:
     is_refused(await site.post(f"{here}/interrupt"), 404, "TaskNotFound")
 
 
+async def test_that_no_language_is_detected_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StandIn, "in_use", lambda self: {"ears": InUse(name="tiny.en")})
+    _, joined = await site.post(f"{C2}/join", changed(V2, "properties.asr", {"language": "multi"}))
+    because = "no language is detected here; name one in asr.language"
+    told = {"name": "en-US", "instead_of": "multi", "because": because}
+    assert joined["services"] == {"ears": {"name": "tiny.en"}, "language": told}
+    assert (await site.get(f"{C2}/agents/{joined['agent_id']}"))[1]["services"] == joined["services"]
+
+
 async def test_think(site: Site) -> None:
     _, joined = await site.post(f"{C2}/join", V2)
     here = f"{C2}/agents/{joined['agent_id']}"
@@ -118,12 +129,42 @@ async def test_think(site: Site) -> None:
     is_refused(await site.post(f"{here}/think", body), 404, "TaskNotFound", "has ended")
 
 
+async def test_members_that_nobody_knows_are_logged_once_in_every_body(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for one in (reading.UNKNOWN, *reading.IGNORED.values()):
+        monkeypatch.setattr(one, "_told", set())
+    _, joined = await site.post(f"{C2}/join", {**V2, "colour": 1})
+    here = f"{C2}/agents/{joined['agent_id']}"
+    channel, command = {"channel_name": "process"}, {"command": "create_response", "new_instruction": "x"}
+    bodies: list[tuple[str, dict[str, Any]]] = [
+        (f"{here}/speak", {"text": "x"}),
+        (f"{here}/think", {"text": "x"}),
+        (f"{here}/interrupt", {}),
+        (f"{here}/update", {"properties": {}}),
+        ("/start_agent", channel),
+        ("/control_agent", channel | command),
+        ("/stop_agent", channel),
+        ("/token", {}),
+    ]
+    for path, body in bodies:
+        assert (await site.post(path, body | {"colour": 1}))[0] == 200, path
+    for path, body in bodies[:4]:
+        assert (await site.post(path, body | {"colour": 1}))[0] == 200, path
+    told = [record.message for record in caplog.records if "is no field that this server knows" in record.message]
+    assert [line.split(":")[0] for line in told] == ["join", *(path.rpartition("/")[2] for path, _ in bodies[:4])] + [
+        path for path, _ in bodies[4:]
+    ]
+    assert all(": colour is no field" in line for line in told)
+
+
 async def test_pages_of_turns(site: Site) -> None:
     _, joined = await site.post(f"{C2}/join", V2)
     here = f"{C2}/agents/{joined['agent_id']}"
     code, none = await site.get(f"{here}/turns")
     whole = {"page_index": 1, "total_pages": 1, "is_last_page": True}
     assert (code, none["turns"], none["total_turn_count"], none["pagination"]) == (200, [], 0, whole)
+    assert await site.get(f"{here}/turns", page_index="", page_size="") == (200, none)
     for n in range(5):
         await site.post(f"{here}/speak", {"text": str(n)})
     code, page = await site.get(f"{here}/turns", page_index=2, page_size=2)
@@ -275,6 +316,8 @@ async def test_list(site: Site) -> None:
     }.items():
         is_refused(await site.get(f"{C1}/agents", **cast(Any, {name: value})), 400, "InvalidRequest", name)
     is_refused(await site.get(f"{C1}/agents", limit=101), 400, "InvalidRequest", "1..100")
+    nothing = dict.fromkeys(("channel", "state", "status", "from_time", "to_time", "limit", "cursor"), "")
+    assert await listed(**nothing) == await listed()
 
 
 async def test_a_list_of_v2_has_the_last_two_hours_and_who_still_runs(site: Site) -> None:
@@ -496,6 +539,7 @@ async def test_token_for_a_room(site: Site) -> None:
     assert re.fullmatch(r"room-[0-9a-f]{12}", body["channel"])
     assert 0 < body["uid"] < 2**31
     assert (await site.get("/token"))[1] != body
+    assert (await site.get("/token", channel="", uid=""))[0] == 200
     expected = {"app_id": "", "channel": "my room", "uid": 7, "token": ""}
     assert await site.get("/token", channel="my room", uid=7) == (200, expected)
     assert await site.post("/token", {"channel": "my room", "uid": 7}) == (200, expected)

@@ -20,6 +20,8 @@ class AgentError(LipwireError):
     """The HTTP status of the answer that said so; 0 = it did not come from a service."""
     retry_after: float | None = None
     """Seconds after which to try again, where the service said so."""
+    failure: str = ""
+    """Of an agent that failed, what did, in a word: for who may not know more."""
 
     def __init__(self, detail: str, *, reason: str | None = None) -> None:
         super().__init__(detail)

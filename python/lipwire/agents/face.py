@@ -27,11 +27,12 @@ from msgspec import Struct
 from websockets.asyncio.client import ClientConnection
 
 from .._core import RATE, Resampler
+from ..answers import read_all
 from ..errors import InvalidArgument, LipwireError
 from ..outward import Outward, OutwardRefused, site
 from ..protocol import messages as m
 from ..provider.client import ProviderClient
-from .http import ServiceClient, ServiceError, failure, opened, read_all, refusal
+from .http import ServiceClient, ServiceError, failure, opened, refusal
 from .options import AvatarProvider
 
 logger = logging.getLogger("lipwire.agents")

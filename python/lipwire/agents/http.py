@@ -15,7 +15,7 @@ import os
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -28,7 +28,8 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 
-from ..errors import BadData, BadState, LipwireError
+from ..answers import IDENTITY, beginning, pieces
+from ..errors import BadState, LipwireError
 from ..outward import HTTP, PORTS, WEBSOCKET, Outward, OutwardRefused, redact, secrets_of, site
 from .headers import joined
 
@@ -73,31 +74,12 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()  # takes 20 ms: once a process, not once an agent
 
 
-IDENTITY = {"accept-encoding": "identity"}
-"""The header that asks for an answer as it is: `pieces` decodes none."""
-
-
 def _client(**options: Any) -> httpx.AsyncClient:
     """Asks for answers as they are, and keeps no cookies: what one service of an agent sets is not for another."""
     import httpx
 
     jar = CookieJar(DefaultCookiePolicy(allowed_domains=()))
     return httpx.AsyncClient(headers=IDENTITY, cookies=jar, **options)
-
-
-async def pieces(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The body of an answer as it comes. It is the only way to read one: what is compressed, which nothing is asked
-    for to be, is not unpacked. 660 bytes may be 300 MB.
-
-    Raises:
-        httpx.HTTPError: it is compressed, or as httpx has it.
-    """
-    import httpx
-
-    if response.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
-        raise httpx.DecodingError("it is compressed", request=response.request)
-    async for piece in response.aiter_raw():
-        yield piece
 
 
 class ServiceClient:
@@ -437,16 +419,6 @@ def said(body: bytes) -> str:
     return body[:200].decode("utf-8", "replace")
 
 
-async def read_all(reply: httpx.Response, most: int) -> bytes:
-    """The whole body. Raises BadData: it has more than `most` bytes; and what httpx raises."""
-    body = b""
-    async for piece in pieces(reply):
-        body += piece
-        if len(body) > most:
-            raise BadData(f"the answer has more than {most} bytes")
-    return body
-
-
 LEAST_SECRET = 4
 """Characters of what may be one: shorter words stand in any text."""
 LEAST_SEGMENT = 16
@@ -485,19 +457,10 @@ def log_details(what: str, text: str, url: str, *secrets: str | None) -> None:
 
 async def refusal(what: str, url: str, reply: httpx.Response, *secrets: str | None) -> ServiceError:
     """The error that a status other than 2xx is. `secrets`: as `log_details` has them."""
-    import httpx
-
-    body = b""
-    try:
-        async for piece in pieces(reply):
-            body += piece
-            if len(body) > MOST_SAID:
-                break
-    except httpx.DecodingError:
-        pass  # the status is known
+    body = await beginning(reply, MOST_SAID)
     log_details(what, f"{reply.status_code} {said(body)}", url, *secrets)
     error = answered(what, url, reply.status_code)
-    error.said = body[:MOST_SAID].decode("utf-8", "replace")
+    error.said = body.decode("utf-8", "replace")
     error.wait = retry_after(reply.headers, time.time())
     return error
 

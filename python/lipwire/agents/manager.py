@@ -533,9 +533,14 @@ def _refusal(record: AgentRecord, failure: BaseException | None) -> AgentError:
     if failure is None:
         return AgentConflict(f"the agent was ended while it started: {record.reason}")
     if isinstance(failure, TimeoutError):
-        return AgentTimeout(describe(failure))
+        return _failed(AgentTimeout(describe(failure)), record)
     if isinstance(failure, AgentForbidden | InvalidAgentRequest):
         return failure
     if isinstance(failure, InvalidArgument):
         return InvalidAgentRequest(describe(failure))
-    return AgentStartFailed(describe(failure))
+    return _failed(AgentStartFailed(describe(failure)), record)
+
+
+def _failed(error: AgentError, record: AgentRecord) -> AgentError:
+    error.failure = record.failure
+    return error

@@ -19,7 +19,7 @@ from ..agents.config import AgentConfig, BrainKind, Tool
 from ..agents.describe import Changes, make_config
 from ..agents.describe import prompt as prompt_changes
 from ..agents.errors import AgentStartFailed
-from ..agents.rest.wire import check_body
+from ..agents.rest.reading import check_body
 from ..agents.speech.turn_detector import told as turns_told
 from ..errors import InvalidArgument
 from ..protocol.agent_bodies import Asr, TokenRequest

@@ -214,12 +214,14 @@ class AgentSetup:
         if agent.brain == "guide" and agent.llm.greeting_message is None:
             agent.llm.greeting_message = greeting_in(agent.language)
         services = self.services(agent)
-        for name, headers, setting, url in (
-            ("asr.headers", agent.stt_headers, "stt_url", agent.asr.name if agent.asr else services.stt_url),
-            ("tts.headers", agent.tts_headers, "tts_url", agent.tts.name if agent.tts else services.tts_url),
+        for name, headers, setting, asked in (
+            ("asr.headers", agent.stt_headers, "stt_url", agent.asr or services.stt_url),
+            ("tts.headers", agent.tts_headers, "tts_url", agent.tts or services.tts_url),
         ):
-            if headers and (url is None or agent.brain not in ("cascade", "guide")):
-                raise InvalidArgument(f"{name}: this agent asks no such service (brain {agent.brain}, {setting} {url})")
+            if headers and agent.brain not in ("cascade", "guide"):
+                raise InvalidArgument(f"{name}: an agent with the brain {agent.brain} asks no such service")
+            if headers and asked is None:
+                raise InvalidArgument(f"{name}: this agent asks no such service; its operator can set {setting}")
         if agent.asr_keywords:
             self._check_expected(agent, services)
         _check_vendors(agent)

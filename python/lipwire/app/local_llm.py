@@ -117,7 +117,7 @@ async def ask_models(*urls: str) -> list[tuple[str, ...] | None]:
     TIMEOUT."""
     import httpx
 
-    from ..agents.http import IDENTITY
+    from ..answers import IDENTITY
 
     # No proxy of the user's; and no certificates, which take 20 ms to read, and which nobody on loopback has.
     async with httpx.AsyncClient(trust_env=False, verify=False, timeout=TIMEOUT, headers=IDENTITY) as client:
@@ -127,7 +127,7 @@ async def ask_models(*urls: str) -> list[tuple[str, ...] | None]:
 async def _ask(client: httpx.AsyncClient, url: str) -> tuple[str, ...] | None:
     import httpx
 
-    from ..agents.http import pieces
+    from ..answers import pieces
 
     try:
         async with asyncio.timeout(TIMEOUT), client.stream("GET", url) as answer:

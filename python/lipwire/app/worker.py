@@ -16,6 +16,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 import time
 from typing import Any
 
@@ -25,7 +26,7 @@ from msgspec import Struct
 from ..agents.manager import AgentRecord
 from ..cluster import weight
 from ..cluster.placement import Key
-from ..cluster.wire import Begin, Closed, Drain, Figures, FromWorker, Notice, Opened, Ready, ToWorker, Unable
+from ..cluster.wire import Begin, Closed, Drain, End, Figures, FromWorker, Notice, Opened, Ready, ToWorker, Unable
 from ..errors import BadData, LipwireError
 from ..logs import sampled, to_stderr
 from ..models.worker import memory
@@ -41,6 +42,8 @@ from .service import Behind, Service
 
 logger = sampled("lipwire.worker")
 
+STARTING = 60.0
+"""Seconds that it may take to be up."""
 LAST = 1.9
 """Seconds that the process has to end when its link has closed,"""
 CLOSING = 1.2
@@ -60,19 +63,23 @@ class Worker:
         self._link, self._begin, self._front = link, begin, os.getppid()
         self._loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
+        self._started = threading.Event()
         self._writing = False
         self._draining: asyncio.Task[None] | None = None
         self._closed = False
         """The link is."""
         self._service: Service | None = None
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """To its end."""
         self._loop.add_reader(self._link.sock.fileno(), self._readable)
         tasks: list[asyncio.Task[None]] = []
+        threading.Thread(target=self._say_that_it_starts, name="lipwire-starts", daemon=True).start()
         try:
             self._service = service = self._make(msgspec.convert(self._begin.config, Config))
             await service.start()
+            self._started.set()
             self._tell(Ready(ws_url=service.provider.config.public_ws_url, ws_port=service.ws_port))
             gc.collect()
             gc.freeze()  # as `lipwire serve` does
@@ -81,9 +88,17 @@ class Worker:
         except (LipwireError, OSError) as exc:
             self._tell(Unable(str(exc)))
         finally:
+            self._started.set()
             for task in tasks:
                 task.cancel()
             await self._end()
+
+    def _say_that_it_starts(self) -> None:
+        """In a thread: while modules are imported and avatars drawn, on a busy machine for seconds, the event loop
+        answers nothing."""
+        until = time.monotonic() + STARTING
+        while not self._started.wait(0.5) and time.monotonic() < until:
+            self._link.ping()
 
     def _make(self, config: Config) -> Service:
         begin = self._begin
@@ -174,6 +189,10 @@ class Worker:
         for message in messages:
             if isinstance(message, Drain) and self._draining is None:
                 self._draining = asyncio.create_task(self._drain(message.seconds), name="lipwire-drain")
+            elif isinstance(message, End) and self._service is not None:
+                task = asyncio.create_task(end(self._service, message), name="lipwire-end")
+                self._ending.add(task)
+                task.add_done_callback(self._ending.discard)
         self._write_on()  # answers to pings may wait
 
     def _close_link(self) -> None:
@@ -209,6 +228,29 @@ class Worker:
             end_within(LEAVE)
             self._loop.remove_reader(self._link.sock.fileno())
             self._link.drain(LAST)
+
+
+async def end(service: Service, asked: End) -> None:
+    """Ends what owns a key, or what comes to own it within the time that is given."""
+    key = asked.key
+    try:
+        async with asyncio.timeout(asked.wait):
+            while True:
+                if key.kind == "channel":
+                    for session in service.provider.sessions:
+                        if weight.channel_key(session.request) == key:
+                            return await service.provider.end(session, "replaced")
+                elif key.kind == "name":
+                    for record in service.agents.active:
+                        if (record.config.owner, record.config.name) == (key.owner, key.id):
+                            return await service.agents.stop(record, asked.reason)
+                elif key.kind == "room" and await service.owned_rooms.of(key.owner).end(key.id):
+                    return
+                await asyncio.sleep(LOOK)
+    except TimeoutError:  # it never came
+        pass
+    except Exception:  # the edge of a task
+        logger.exception("ending %s failed", key.kind)
 
 
 # --------------------------------------------------------------------------------------------------- what there is

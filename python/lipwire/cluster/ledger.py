@@ -20,7 +20,7 @@ from ..agents.errors import AgentLimit
 from ..errors import LipwireError, NoCapacity
 from ..provider.keys import Quota
 from ..provider.sessions import ProviderError
-from .placement import HOLD, Key, Kind, Need, Place
+from .placement import HOLD, Key, Kind, Need, Place, Use
 from .wire import Closed, Opened
 
 REMEMBERED, MINUTES = 1000, 10.0
@@ -132,6 +132,10 @@ class Ledger:
         self._gone: OrderedDict[Key, Gone] = OrderedDict()
         self.on_key: Callable[[Key, bool], None] = lambda key, there: None
         """Hears that a key is owned, and that it is not any more. It must not raise."""
+        self.on_change: Callable[[], None] = lambda: None
+        """Hears that there is more room than before, or less. It must not raise."""
+        self.elsewhere: Callable[[str], Use] = lambda owner: Use()
+        """What an owner has on other machines, which counts for its quotas, too."""
 
     # ----------------------------------------------------------------------------------------------------- placing
 
@@ -242,20 +246,21 @@ class Ledger:
     # ------------------------------------------------------------------------------------------------------ quotas
 
     def _check_quota(self, need: Need) -> None:
-        owner, quota = need.owner, self._quota_of(need.owner)
-        there = self._counts[owner, need.kind]
+        owner, quota, other = need.owner, self._quota_of(need.owner), self.elsewhere(need.owner)
+        there = self._counts[owner, need.kind] + (other.agents if need.kind == "agent" else other.sessions)
         if need.kind == "session" and quota.sessions is not None and there >= quota.sessions:
             raise _sessions(f"This key's limit of {quota.sessions} sessions is reached")
         if need.kind == "agent" and quota.agents is not None and there >= quota.agents:
             raise AgentLimit(f"{there} agents run with this key; no more are allowed")
         opens = [key for key in need.keys if key.kind == "room" and key not in self._by_key]
-        if opens and quota.rooms is not None and self._counts[owner, "room"] >= quota.rooms:
+        if opens and quota.rooms is not None and self._counts[owner, "room"] + other.rooms >= quota.rooms:
             raise NoCapacity(f"there are {quota.rooms} rooms, and no more are allowed")
         self._check_pixels(need, need.pixel_rate, need.pixel_rate)
 
     def _check_pixels(self, need: Need, more: int, adds: int) -> None:
         limit = self._quota_of(need.owner).pixel_rate
-        if adds and limit is not None and self._pixels[need.owner] + max(0, more) > limit:
+        there = self._pixels[need.owner] + self.elsewhere(need.owner).pixel_rate
+        if adds and limit is not None and there + max(0, more) > limit:
             text = f"This key's limit of {limit} pixels a second is reached: this would add {adds}"
             raise AgentLimit(text) if need.kind == "agent" else _sessions(text)
 
@@ -325,15 +330,18 @@ class Ledger:
     def up(self, worker: int) -> None:
         """A worker takes something from now on."""
         self.seats[worker].open = True
+        self.on_change()
 
     def down(self, worker: int) -> None:
         """A worker takes nothing new: it drains."""
         self.seats[worker].open = False
+        self.on_change()
 
     def died(self, worker: int, reason: str, now: float) -> list[Gone]:
         """A worker has died: what there was, which is remembered. The next one is `up` again."""
         seat = self.seats[worker]
         seat.open = seat.overloaded = False
+        self.on_change()
         lost = []
         for entry in [*seat.entries]:
             self._remove(entry)
@@ -376,6 +384,19 @@ class Ledger:
             return None
         return found
 
+    def uses(self) -> dict[str, Use]:
+        """What each owner has here."""
+        owners = {owner for owner, _ in self._counts} | set(self._pixels)
+        return {
+            owner: Use(
+                sessions=self._counts.get((owner, "session"), 0),
+                agents=self._counts.get((owner, "agent"), 0),
+                rooms=self._counts.get((owner, "room"), 0),
+                pixel_rate=self._pixels.get(owner, 0),
+            )
+            for owner in owners
+        }
+
     def owned(self) -> list[Key]:
         """All keys that are owned."""
         return [*self._by_key]
@@ -391,6 +412,7 @@ class Ledger:
         seat = self.seats[entry.worker]
         seat.entries[entry] = None
         seat.used += entry.weight
+        self.on_change()
         seat.pixel_rate += entry.pixel_rate
         _add(self._pixels, entry.owner, entry.pixel_rate)
         if entry.instead_of is None:
@@ -444,6 +466,7 @@ class Ledger:
     def _weigh(self, entry: Entry, weight: int, pixel_rate: int) -> None:
         seat = self.seats[entry.worker]
         seat.used += weight - entry.weight
+        self.on_change()
         seat.pixel_rate += pixel_rate - entry.pixel_rate
         _add(self._pixels, entry.owner, pixel_rate - entry.pixel_rate)
         entry.weight, entry.pixel_rate = weight, pixel_rate

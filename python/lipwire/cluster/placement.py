@@ -57,6 +57,15 @@ class Place(Struct, frozen=True, kw_only=True):
     or what refuses it."""
 
 
+class Use(Struct, frozen=True, kw_only=True):
+    """What an owner has."""
+
+    sessions: int = 0
+    agents: int = 0
+    rooms: int = 0
+    pixel_rate: int = 0
+
+
 class Placement(Protocol):
     """Who finds places. Everything is called on one event loop."""
 

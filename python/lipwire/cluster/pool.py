@@ -34,12 +34,12 @@ from ..provider.keys import Quota
 from .ledger import Gone, Ledger, Limits
 from .placement import Key, Need, Place
 from .view import State, WorkerView
-from .wire import Begin, Closed, Drain, Figures, FromWorker, Notice, Opened, Ready, Unable
+from .wire import Begin, Closed, Drain, Figures, FromWorker, Notice, Opened, Ready, ToWorker, Unable
 
 logger = logging.getLogger("lipwire.cluster")
 
 MODULE = "lipwire.app.worker"
-DEADLINES = Deadlines(start=60.0, ping_every=0.5, ping_lost=3.0, leave=2.5)
+DEADLINES = Deadlines(start=60.0, ping_every=0.5, ping_lost=4.0, leave=2.5)
 BACKOFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds before a worker is started again, by deaths in a row: the first time at once."""
 MOST_PATH = 100
@@ -226,6 +226,11 @@ class Pool:
         """A worker that answers what no other is to answer: the one with the least work; None = none is up."""
         up = [worker for worker in self.workers if worker.up]
         return min(up, key=lambda worker: self.ledger.seats[worker.index].used, default=None)
+
+    def tell(self, index: int, message: ToWorker) -> None:
+        """Tells a worker; one that is not there is not told."""
+        if self.workers[index].up:
+            self._supervisors[index].tell(message)
 
     def view(self) -> list[WorkerView]:
         """As `lipwire top` shows them."""

@@ -39,6 +39,15 @@ class Drain(Struct, tag=True, frozen=True):
     seconds: float
 
 
+class End(Struct, tag=True, frozen=True, kw_only=True):
+    """To a worker: end what owns this key, since another node has it, too, and there is to be one."""
+
+    key: Key
+    reason: str
+    wait: float = 0.0
+    """Seconds within which it may come into being yet."""
+
+
 class Ready(Struct, tag=True, frozen=True, kw_only=True):
     """From a worker: it listens."""
 
@@ -118,4 +127,4 @@ class Figures(Struct, tag=True, frozen=True, kw_only=True):
 
 
 FromWorker = Ready | Unable | Opened | Closed | Notice | Figures
-ToWorker = Begin | Drain
+ToWorker = Begin | Drain | End

@@ -17,10 +17,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from .._core import RATE, pcm_bytes
+from ..answers import IDENTITY, beginning, read_all
 from ..audio.opus import OpusEncoder
 from ..audio.pcm8 import pcm8_encode
 from ..audio.resample import resample
-from ..errors import InvalidArgument, LipwireError
+from ..errors import BadData, InvalidArgument, LipwireError
 from ..protocol import messages as m
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ logger = logging.getLogger("lipwire.client")
 HEARTBEAT = 10.0
 TIMEOUT = 15.0
 OPUS_MS = (10, 20, 40, 60)
+MOST_ANSWERED = 1 << 16
+"""Bytes of a provider's answer."""
 
 
 class ProviderFault(LipwireError, RuntimeError):
@@ -74,7 +77,7 @@ class Direct:
     def __init__(self, url: str, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
         verify = self._trusted(url) or False  # never asked where there is no TLS
-        self._http = httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=verify)
+        self._http = httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=verify, headers=IDENTITY)
 
     def _trusted(self, url: str) -> ssl.SSLContext | None:
         if not url.lower().startswith(("https:", "wss:")):
@@ -85,14 +88,18 @@ class Direct:
     async def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> bytes:
         """As `Line` has it. Raises ProviderFault."""
         try:
-            reply = await self._http.request(method, url, content=body, headers=dict(headers))
-        except httpx.HTTPError as exc:
-            raise ProviderFault(f"{method} {url} failed: {exc or type(exc).__name__}") from exc
-        if reply.status_code != 200:
-            fault = ProviderFault(f"{method} {url} answered {reply.status_code}: {reply.text[:300]}")
-            fault.status = reply.status_code
-            raise fault
-        return reply.content
+            async with (
+                asyncio.timeout(TIMEOUT),
+                self._http.stream(method, url, content=body, headers=dict(headers)) as reply,
+            ):
+                if reply.status_code != 200:
+                    said = (await beginning(reply, MOST_ANSWERED)).decode("utf-8", "replace")
+                    fault = ProviderFault(f"{method} {url} answered {reply.status_code}: {said[:300]}")
+                    fault.status = reply.status_code
+                    raise fault
+                return await read_all(reply, MOST_ANSWERED)
+        except (httpx.HTTPError, BadData, TimeoutError) as exc:
+            raise ProviderFault(f"{method} {url} failed: {str(exc) or type(exc).__name__}") from exc
 
     async def connect(self, url: str, headers: Mapping[str, str]) -> ClientConnection:
         """As `Line` has it. Raises ProviderFault."""

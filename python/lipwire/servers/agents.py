@@ -43,9 +43,10 @@ from ..agents.errors import (
     AgentUnauthorized,
     InvalidAgentRequest,
 )
-from ..agents.manager import AgentManager, AgentRecord
+from ..agents.manager import AgentManager, AgentRecord, RunningAgent
 from ..agents.rest import wire as w
 from ..agents.rest.actions import parse_think, parse_turns_query, turns_page
+from ..agents.rest.reading import IGNORED
 from ..channel.agora.channel import agora_token
 from ..channel.room.place import made_up_user
 from ..outward import Outward
@@ -64,6 +65,7 @@ from .errors import (
     on_control_exception,
     on_process_exception,
     reasons_of,
+    withheld,
 )
 from .http import KEYED, CheckKey, check_header, owner_name, read_object, refusals
 from .order import order_headers
@@ -155,12 +157,25 @@ def _control(
             raise AgentNotFound(f"there is no agent {agent_id[:80]!r}")
         return record, scope is None
 
-    def find(request: AnyRequest, appid: str, agent_id: str, *, leaving: bool = False) -> AgentRecord:
-        """The agent, to do something with it."""
-        record, whole = seen(request, appid, agent_id, leaving=leaving)
-        if record.status == "FAILED" and not whole:
-            raise AgentNotFound(f"agent {record.id} has ended: {record.failure}")
-        return record
+    def why(record: AgentRecord, whole: bool) -> str:
+        """Why an agent has ended."""
+        return record.reason if whole else record.failure or record.reason
+
+    def ended(record: AgentRecord, whole: bool) -> AgentNotFound:
+        return AgentNotFound(f"agent {record.id} has ended: {why(record, whole)}")
+
+    def running(record: AgentRecord, whole: bool) -> RunningAgent:
+        """The agent, to be talked to, after whatever has been waited for. Raises AgentNotFound, AgentConflict."""
+        if not record.active:
+            raise ended(record, whole)
+        return manager.running(record.id)
+
+    def services(record: AgentRecord) -> b.ServicesReply | None:
+        used, asked = dict(record.in_use()), record.config.asked_language
+        if used and asked:
+            because = "no language is detected here; name one in asr.language"
+            used["language"] = b.InUse(name=record.config.language, instead_of=asked, because=because)
+        return b.ServicesReply(**used) if used else None
 
     def describe(record: AgentRecord, since: float | None = None, *, whole: bool = True) -> b.AgentReply:
         return b.AgentReply(
@@ -172,9 +187,9 @@ def _control(
             stop_ts=None if record.ended is None else int(record.ended),
             state=record.status if version == "v1" else None,
             status=record.status if version == "v2" else None,
-            message=(record.reason if whole else record.failure or record.reason) or None,
+            message=why(record, whole) or None,
             record=b.FilmReply(file=record.config.film) if record.config.film else None,
-            services=b.ServicesReply(**used) if (used := record.in_use()) else None,
+            services=services(record),
         )
 
     @post(
@@ -194,16 +209,20 @@ def _control(
             raise AgentForbidden(f"the token is for channel {scope!r}")
         manager.check(config, elsewhere=scope is None)  # names are looked up for who may have an agent only
         await w.check_urls(body, version, outward.of(owner), ours, config)
-        return describe(await manager.start(config, elsewhere=scope is None))
+        try:
+            record = await manager.start(config, elsewhere=scope is None)
+        except AgentError as exc:
+            raise (exc if scope is None else withheld(exc)) from exc.__cause__
+        return describe(record, whole=scope is None)
 
     @post("/projects/{appid:str}/agents/{agent_id:str}/leave", status_code=200, responses=usual, security=_SECURITY)
     async def leave(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
         """End an agent; answers once it has left, or at once where it first ends what it says."""
-        record = find(request, appid, agent_id, leaving=True)
+        record, whole = seen(request, appid, agent_id, leaving=True)
         if not record.active:
-            raise AgentNotFound(f"agent {record.id} has ended: {record.reason}")
+            raise ended(record, whole)
         await manager.leave(record)
-        return describe(record)
+        return describe(record, whole=whole)
 
     @post(
         "/projects/{appid:str}/agents/{agent_id:str}/update",
@@ -214,13 +233,13 @@ def _control(
     )
     async def update(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
         """Change what an agent is like while it runs: all of the fields given, or none of them."""
-        record = find(request, appid, agent_id)
+        record, whole = seen(request, appid, agent_id)
         body = await read_object(request)
         changes = w.parse_update(body, version, record.config)
-        manager.running(record.id)
+        running(record, whole)
         await w.check_urls(body, version, outward.of(record.config.owner))
-        manager.running(record.id).update(changes)
-        return describe(record)
+        running(record, whole).update(changes)
+        return describe(record, whole=whole)
 
     @get("/projects/{appid:str}/agents/{agent_id:str}", responses=usual, security=_SECURITY, sync_to_thread=False)
     def get_one(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
@@ -262,10 +281,10 @@ def _control(
     )
     async def speak(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
         """Make an agent say a text, word for word."""
-        record = find(request, appid, agent_id)
+        record, whole = seen(request, appid, agent_id)
         said = w.parse_speak(await read_object(request))
-        manager.running(record.id).speak(said.text, said.priority, said.interruptable)
-        return describe(record, time.time())
+        running(record, whole).speak(said.text, said.priority, said.interruptable)
+        return describe(record, time.time(), whole=whole)
 
     @post(
         "/projects/{appid:str}/agents/{agent_id:str}/think",
@@ -276,9 +295,9 @@ def _control(
     )
     async def think(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
         """Put a text in as if the user had said it. Where it is ignored, that is a 200, too."""
-        record = find(request, appid, agent_id)
+        record, whole = seen(request, appid, agent_id)
         thought = parse_think(await read_object(request))
-        manager.running(record.id).think(
+        running(record, whole).think(
             thought.text,
             listening=thought.on_listening_action,
             thinking=thought.on_thinking_action,
@@ -286,15 +305,15 @@ def _control(
             interruptable=thought.interruptable,
             metadata=thought.metadata,
         )
-        return describe(record, time.time())
+        return describe(record, time.time(), whole=whole)
 
     @post("/projects/{appid:str}/agents/{agent_id:str}/interrupt", status_code=200, responses=usual, security=_SECURITY)
     async def interrupt(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> b.AgentReply:
         """Make an agent stop speaking or thinking."""
-        record = find(request, appid, agent_id)
-        await read_object(request, optional=True)
-        manager.running(record.id).interrupt()
-        return describe(record, time.time())
+        record, whole = seen(request, appid, agent_id)
+        IGNORED["interrupt"].tell(await read_object(request, optional=True))
+        running(record, whole).interrupt()
+        return describe(record, time.time(), whole=whole)
 
     @get(
         "/projects/{appid:str}/agents/{agent_id:str}/history",
@@ -318,7 +337,7 @@ def _control(
     def turns(request: AnyRequest, appid: FromPath[str], agent_id: FromPath[str]) -> TurnsReply:
         """The turns: how each began and ended, and where its time went; of an agent that has ended, too."""
         r, whole = seen(request, appid, agent_id)
-        kept, query = r.turns(), parse_turns_query(request.query_params)
+        kept, query = r.turns(), parse_turns_query(_given(request))
         page, where = turns_page(kept, query, r.id, r.config.channel, whole=whole)
         return TurnsReply(
             agent_id=r.id,
@@ -334,9 +353,14 @@ def _control(
     return [*handlers, speak, think, interrupt, history, turns]
 
 
+def _given(request: AnyRequest) -> dict[str, str]:
+    """The query. A value that is empty is as if it were not there: so forms of browsers send what nobody filled in."""
+    return {name: text for name, text in request.query_params.items() if text}
+
+
 def _filters(request: AnyRequest, version: w.Version) -> dict[str, Any]:
     """The query of GET /agents. Raises InvalidAgentRequest."""
-    query = request.query_params
+    query = _given(request)
     faults: list[b.Fault] = []
 
     def number(name: str) -> float | None:
@@ -352,7 +376,7 @@ def _filters(request: AnyRequest, version: w.Version) -> dict[str, Any]:
         return value
 
     filters: dict[str, Any] = {
-        "channel": query.get("channel") or None,
+        "channel": query.get("channel"),
         "since": number("from_time"),
         "until": number("to_time"),
         "cursor": query.get("cursor", ""),
@@ -519,9 +543,9 @@ def token_routes(
         if asking != OPERATOR and owner.certificate:
             raise ProviderError("NOT_ALLOWED", "Tokens of this server's Agora project are its operator's to give")
         if request.method == "GET":
-            asked: dict[str, Any] = dict(request.query_params)
-            if str(asked.get("uid", "")).isascii() and str(asked.get("uid", "")).isdecimal():
-                asked["uid"] = int(str(asked["uid"])[:20])
+            asked: dict[str, Any] = dict(_given(request))
+            if (uid := asked.get("uid", "")).isascii() and uid.isdecimal():
+                asked["uid"] = int(uid[:20])
         else:
             asked = await read_object(request, optional=True)
         wanted = w.parse_token_request(asked)

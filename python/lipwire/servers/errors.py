@@ -151,6 +151,14 @@ def _from_framework(request: AnyRequest, exc: Exception) -> ProviderError:
     return ProviderError("INTERNAL_ERROR", "Internal error; see the server's log")
 
 
+def withheld(exc: LipwireError) -> LipwireError:
+    """The same for who holds a token only. Where services are is the operator's to know: of an agent that could not be
+    started he learns what failed, in a word."""
+    if isinstance(exc, AgentError) and exc.failure:
+        return type(exc)(f"the agent could not be started: {exc.failure}")
+    return exc
+
+
 def agent_refused(exc: LipwireError) -> Response[Any]:
     """What the agent page gets where its agent is refused. Who starts agents for the page may raise errors of its own,
     with a `status`."""

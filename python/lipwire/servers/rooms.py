@@ -45,7 +45,7 @@ from .access import OPEN, Caller, Gate, not_allowed
 from .allowlist import Allowlist
 from .avatars import avatar_routes
 from .docs import describe_api, operation
-from .errors import MAX_BODY, AnyRequest, agent_refused, as_provider_error, on_exception
+from .errors import MAX_BODY, AnyRequest, agent_refused, as_provider_error, on_exception, withheld
 from .faces import face_route
 from .guard import Guard
 from .http import PAGED, SCHEMES, read_object, refusals
@@ -371,7 +371,7 @@ def room_routes(
                 raise ProviderError("NO_CAPACITY", "This server runs no agents")
             return await desk.start_agent(wanted)
         except LipwireError as exc:
-            return agent_refused(exc)
+            return agent_refused(exc if caller.access is None else withheld(exc))
 
     @post("/api/agents/stop", status_code=200, operation_class=operation(StopAgentRequest), responses=agent_errors)
     async def stop(request: AnyRequest) -> Any:

@@ -74,6 +74,7 @@ REALTIME = AgentConfig(
         mcp_servers=[o.McpServer(name="m", endpoint="https://mcp.example.org", headers={"X": "y"})],
     ),
     greeting=o.Greeting(mode="single_every"),
+    asked_language="auto",
     turn_detection=TurnDetection(end_of_speech="vad", speaking_interrupt_duration_ms=300),
     interruption=o.Interruption(enabled=False, when_off="ignore"),
     realtime=o.Realtime(
@@ -90,6 +91,39 @@ REALTIME = AgentConfig(
 @pytest.mark.parametrize("config", [CASCADE, REALTIME], ids=["cascade", "realtime"])
 def test_what_is_written_reads_back(config: AgentConfig) -> None:
     assert parse_join(join_body(config, "v2"), "v2") == config
+
+
+@pytest.mark.parametrize("realtime", [None, o.Realtime(api_key="k")], ids=["cascade", "realtime"])
+def test_values_that_look_like_places_are_filled_once(realtime: o.Realtime | None) -> None:
+    variables = {"name": "{{place}} and {{ place }}", "place": "{{name}} {{other}}", "literal_1": "x"}
+    config = parse_join(
+        {
+            "name": "n",
+            "properties": {
+                "channel": "c",
+                "agent_rtc_uid": "0",
+                "remote_rtc_uids": ["*"],
+                "llm": {
+                    "url": "https://llm.example.org",
+                    "template_variables": variables,
+                    "greeting_message": "Hello {{name}}.",
+                    "failure_message": "{{place}}",
+                    "system_messages": [{"role": "system", "content": [{"type": "text", "text": "At {{place}}."}]}],
+                },
+                "parameters": {"silence_config": {"timeout_ms": 5, "content": "{{name}}?"}},
+                **({} if realtime is None else {"mllm": {"api_key": "k", "params": {"instructions": "{{name}}"}}}),
+            },
+        },
+        "v2",
+    )
+    assert config.llm.greeting_message == "Hello {{place}} and {{ place }}."
+    again = parse_join(join_body(config, "v2"), "v2")
+    added = {name: value for name, value in again.llm.template_variables.items() if name not in variables}
+    assert set(added.values()) <= {"{{name}}", "{{place}}", "{{ place }}"}
+    once_more = parse_join(join_body(again, "v2"), "v2")
+    assert once_more == again
+    again.llm.template_variables = variables
+    assert again == config
 
 
 @pytest.mark.parametrize("config", [CASCADE, REALTIME], ids=["cascade", "realtime"])

@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
+from ...answers import pieces, read_all
 from ...errors import BadData
 from ...outward import Outward, OutwardRefused, site
 from ..config import Llm
-from ..http import MAX_WAIT, ServiceClient, ServiceError, failure, log_details, pieces, read_all, refusal
+from ..http import MAX_WAIT, ServiceClient, ServiceError, failure, log_details, refusal
 from .calls import encode
 from .completion import RATE, BrokeOff, Completion, Piece
 from .dialects import Question, dialect_of

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ...answers import pieces
 from ...errors import BadData
 from ...outward import Outward, OutwardRefused, site
 from ..config import Tool
 from ..headers import secrets_in
-from ..http import ServiceClient, ServiceError, failure, harmless, pieces, refusal
+from ..http import ServiceClient, ServiceError, failure, harmless, refusal
 from ..options import McpServer
 from .calls import valid_name
 from .remote import LONGEST, MAX_ANSWER, Remote

@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from ...answers import read_all
 from ...errors import BadData
 from ...outward import Outward, OutwardRefused
 from ..config import Tool
 from ..headers import secrets_in
-from ..http import ServiceClient, ServiceError, failure, harmless, read_all, refusal
+from ..http import ServiceClient, ServiceError, failure, harmless, refusal
 from ..templates import Values, in_body, in_headers, in_url
 
 MAX_ANSWER = 1 << 16

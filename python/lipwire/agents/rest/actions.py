@@ -3,28 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from ...protocol import agent_actions as a
 from ...protocol.agent_bodies import Fault
-from ..errors import InvalidAgentRequest
 from ..turn_report import report
-from .reading import leaves
-from .wire import check_body
+from .reading import check_body
 
 
 def parse_think(body: Mapping[str, Any]) -> a.Think:
     """The body of think. Raises InvalidAgentRequest, which names each bad field."""
-    faults: list[Fault] = []
-    found = leaves(a.Think, body, faults)
-    if not found.get("text", "x").strip():
-        faults.append(Fault("text", f"must be 1 to {a.MAX_THINK} characters, and more than spaces"))
-    if faults:
-        raise InvalidAgentRequest.because(faults)
-    return a.Think(**found)
+
+    def blank(found: Mapping[str, Any]) -> Iterator[Fault]:
+        if not found.get("text", "x").strip():
+            yield Fault("text", f"must be 1 to {a.MAX_THINK} characters, and more than spaces")
+
+    return a.Think(**check_body(a.Think, body, "think", blank))
 
 
 def parse_turns_query(query: Mapping[str, str]) -> a.TurnsQuery:

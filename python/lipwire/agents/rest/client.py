@@ -17,7 +17,8 @@ import httpx
 import msgspec
 from msgspec import Struct, field
 
-from ...errors import InvalidArgument
+from ...answers import IDENTITY, beginning, read_all
+from ...errors import BadData, InvalidArgument
 from ...protocol.agent_actions import MAX_TURNS, OnBusy, OnListening
 from ..config import AgentConfig
 from ..errors import (
@@ -41,6 +42,8 @@ AGORA = "https://api.agora.io"
 BASE = "/api/conversational-ai-agent"
 MAX_WAIT = 30.0
 """Seconds between two attempts, at most. A service that asks for more is not tried again."""
+MOST_ANSWERED = 16 << 20
+"""Bytes of an answer: a page of turns, or a long history."""
 REFUSED = frozenset({429, 503})
 """Answers that say that nothing was done."""
 UNSURE = frozenset({502, 504})
@@ -122,7 +125,7 @@ class AgoraAgents:
         self.attempts, self.backoff = attempts, backoff
         self._base = f"{base_url.rstrip('/')}{BASE}/{version}/projects/{quote(app_id, safe='')}"
         self._http = httpx.AsyncClient(
-            headers={"authorization": f"agora token={token}" if token else f"Basic {basic}"},
+            headers={**IDENTITY, "authorization": f"agora token={token}" if token else f"Basic {basic}"},
             timeout=timeout,
             trust_env=trust_env,
             verify=True if tls is None else tls,
@@ -303,23 +306,27 @@ class AgoraAgents:
         content = None if body is None else msgspec.json.encode(body)
         headers = {} if content is None else {"content-type": "application/json"}
         try:
-            reply = await self._http.request(method, url, content=content, headers=headers, params=query)
+            async with self._http.stream(method, url, content=content, headers=headers, params=query) as reply:
+                said = await (read_all if reply.is_success else beginning)(reply, MOST_ANSWERED)
         except httpx.HTTPError as exc:
             raise AgentUnreachable(f"{method} {url} failed: {exc or type(exc).__name__}") from exc
+        except BadData as exc:
+            raise GatewayFault(f"{method} {url}: {exc}") from exc
         try:
-            answer = msgspec.json.decode(reply.content) if reply.content.strip() else {}
+            answer = msgspec.json.decode(said) if said.strip() else {}
         except (msgspec.DecodeError, UnicodeError):
             answer = None
         if reply.is_success and isinstance(answer, dict):
             return answer
+        text = said[:1200].decode("utf-8", "replace")[:300]
         if reply.is_success:
-            raise GatewayFault(f"{method} {url} answered no JSON object: {reply.text[:200]!r}")
-        raise _refusal(method, url, reply, answer)
+            raise GatewayFault(f"{method} {url} answered no JSON object: {text[:200]!r}")
+        raise _refusal(method, url, reply, answer, text)
 
 
-def _refusal(method: str, url: str, reply: httpx.Response, answer: Any) -> AgentError:
+def _refusal(method: str, url: str, reply: httpx.Response, answer: Any, text: str) -> AgentError:
     answer = answer if isinstance(answer, dict) else {}
-    detail = answer.get("detail") or answer.get("message") or reply.text[:300] or reply.reason_phrase
+    detail = answer.get("detail") or answer.get("message") or text or reply.reason_phrase
     reason = answer.get("reason")
     error = error_of(reply.status_code, str(detail), reason if isinstance(reason, str) else None)
     error.add_note(f"{method} {url} answered {reply.status_code}")

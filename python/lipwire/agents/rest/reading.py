@@ -7,9 +7,9 @@ null counts as absent, but to `update` it is a value of the fields that may have
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -20,11 +20,15 @@ from ...outward import redact
 from ...protocol import agent_bodies as b
 from ...protocol.agent_bodies import Fault, allowed, show, sort_of
 from ..describe import Changes
+from ..errors import InvalidAgentRequest
 
 UNKNOWN = Unknown(logging.getLogger("lipwire.agents"), "join")
 """Members of bodies of join."""
 UNHEARD = Unknown(logging.getLogger("lipwire.agents"), "join, where the server's own ears and voice stand in")
 """Members of `params` of asr and tts, of vendors whose key is not there."""
+Body = Literal["update", "speak", "think", "interrupt", "/start_agent", "/stop_agent", "/control_agent", "/token"]
+IGNORED: dict[Body, Unknown] = {body: Unknown(logging.getLogger("lipwire.agents"), body) for body in get_args(Body)}
+"""Members of other bodies."""
 
 
 _MAY_HOLD_KEYS = (b.Token, b.Headers, b.Params, b.Object, b.Strings)
@@ -182,6 +186,30 @@ def leaves(
     if unknown is not None and not issubclass(kind, b.Open):
         names = {info.encode_name for info in infos}
         unknown += [f"{prefix}{name}" for name in body if name not in names]
+    return found
+
+
+def check_body(
+    kind: type[Struct],
+    body: Mapping[str, Any],
+    what: Body | None = None,
+    also: Callable[[Mapping[str, Any]], Iterable[Fault]] = lambda found: (),
+) -> dict[str, Any]:
+    """The fields of `kind` that a body gives, which is one level deep. Raises InvalidAgentRequest, which names each bad
+    one.
+
+    Args:
+        what: it is the body of, so that the log hears of members that nobody knows. also: what is wrong with the
+            fields that were found.
+    """
+    faults: list[Fault] = []
+    unknown: list[str] = []
+    found = leaves(kind, body, faults, unknown=unknown)
+    faults += also(found)
+    if faults:
+        raise InvalidAgentRequest.because(faults)
+    if what is not None:
+        IGNORED[what].tell(unknown)
     return found
 
 

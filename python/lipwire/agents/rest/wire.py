@@ -10,7 +10,7 @@ refused of v2 though the documents know it is `documented`'s. To `update` a fiel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -34,7 +34,7 @@ from ..errors import (
     InvalidAgentRequest,
 )
 from . import documented
-from .reading import UNHEARD, UNKNOWN, Given, Target, leaves, to, urls
+from .reading import IGNORED, UNHEARD, UNKNOWN, Given, Target, check_body, leaves, to, urls
 from .sections.avatar import instead, provider
 from .sections.llm import LLM, llm
 from .sections.mllm import MLLM, check_params, mllm
@@ -124,20 +124,28 @@ def nobodys(url: str) -> bool:
     return False
 
 
+def _says_nothing(value: Any) -> bool:
+    """Whether it is null, or an object of nothing else."""
+    return value is None or (isinstance(value, dict) and all(map(_says_nothing, value.values())))
+
+
 def _settled(body: Mapping[str, Any], version: Version) -> dict[str, Any]:
-    """A body without the sections that it switches off: nothing of them is looked at."""
+    """A body without the sections that it switches off, or that could be switched on and say nothing: nothing of them
+    is looked at."""
     properties = body.get("properties")
     if not isinstance(properties, dict):
         return dict(body)
     kept = dict(properties)
     for name in ("avatar", "mllm", "filler_words") if version == "v2" else ("avatar",):
         section = kept.get(name)
-        if isinstance(section, dict) and section.get("enable") is False:
+        if isinstance(section, dict) and (section.get("enable") is False or _says_nothing(section)):
             del kept[name]
     features, realtime = kept.get("advanced_features"), kept.get("mllm")
-    older_off = isinstance(features, dict) and features.get("enable_mllm") is False
-    if older_off and isinstance(realtime, dict) and realtime.get("enable") is None:
+    older = features.get("enable_mllm") if isinstance(features, dict) else None
+    if older is False and isinstance(realtime, dict) and realtime.get("enable") is None:
         del kept["mllm"]
+    if older is True and isinstance(properties.get("mllm"), dict) and _says_nothing(properties["mllm"]):
+        kept["mllm"] = {"enable": True}
     return {**body, "properties": kept}
 
 
@@ -223,7 +231,9 @@ def parse_join(body: Mapping[str, Any], version: Version, ours: Callable[[str], 
     given_properties = settled.get("properties")
     raw = given_properties if isinstance(given_properties, dict) else {}
     if version == "v2":
-        changes |= _v2(given, below, realtime=isinstance(raw.get("mllm"), dict))
+        asked = raw.get("mllm")
+        realtime = isinstance(asked, dict) and any(name in asked for name in b.MllmSpec.__struct_fields__)
+        changes |= _v2(given, below, realtime=realtime)
     else:
         changes["transcripts"] = "v0.3"
     if foreign is None:
@@ -290,6 +300,7 @@ def parse_update(body: Mapping[str, Any], version: Version, agent: AgentConfig |
         _check_update(fields, {fault.loc for fault in faults}, agent)
     if faults:
         raise InvalidAgentRequest.because(faults)
+    IGNORED["update"].tell(name for name in body if prefix and name != "properties")
     if agent is None:
         return changes
     if agent.realtime is not None and "realtime.params" in changes:
@@ -331,50 +342,39 @@ def parse_speak(body: Mapping[str, Any]) -> b.Speak:
     Raises:
         InvalidAgentRequest: see `Speak`.
     """
-    faults: list[Fault] = []
-    found = leaves(b.Speak, body, faults)
-    size = len(found.get("text", "").encode())
-    if size > b.MAX_SPEAK_BYTES or ("text" in found and not found["text"].strip()):
-        faults.append(Fault("text", f"must be 1 to {b.MAX_SPEAK_BYTES} bytes of UTF-8, got {size}"))
-    if faults:
-        raise InvalidAgentRequest.because(faults)
-    return b.Speak(**found)
+
+    def size(found: Mapping[str, Any]) -> Iterator[Fault]:
+        size = len(found.get("text", "").encode())
+        if size > b.MAX_SPEAK_BYTES or ("text" in found and not found["text"].strip()):
+            yield Fault("text", f"must be 1 to {b.MAX_SPEAK_BYTES} bytes of UTF-8, got {size}")
+
+    return b.Speak(**check_body(b.Speak, body, "speak", size))
 
 
 def parse_start_agent(body: Mapping[str, Any]) -> b.StartAgent:
     """The body of /start_agent. Raises InvalidAgentRequest."""
-    return b.StartAgent(**check_body(b.StartAgent, body))
+    return b.StartAgent(**check_body(b.StartAgent, body, "/start_agent"))
 
 
 def parse_stop_agent(body: Mapping[str, Any]) -> b.StopAgent:
     """The body of /stop_agent. Raises InvalidAgentRequest."""
-    return b.StopAgent(**check_body(b.StopAgent, body))
+    return b.StopAgent(**check_body(b.StopAgent, body, "/stop_agent"))
 
 
 def parse_token_request(body: Mapping[str, Any]) -> b.TokenRequest:
     """What /token is asked for. Raises InvalidAgentRequest."""
-    return b.TokenRequest(**check_body(b.TokenRequest, body))
+    return b.TokenRequest(**check_body(b.TokenRequest, body, "/token"))
 
 
 def parse_control(body: Mapping[str, Any]) -> b.ControlAgent:
     """The body of /control_agent, complete for its command. Raises InvalidAgentRequest."""
-    faults: list[Fault] = []
-    found = leaves(b.ControlAgent, body, faults)
-    need = b.NEEDS.get(found.get("command", ""))
-    if need is not None and found.get(need, "") == "" and not any(fault.loc == need for fault in faults):
-        faults.append(Fault(need, f"is required for {found['command']}", "missing"))
-    if faults:
-        raise InvalidAgentRequest.because(faults)
-    return b.ControlAgent(**found)
 
+    def needed(found: Mapping[str, Any]) -> Iterator[Fault]:
+        need = b.NEEDS.get(found.get("command", ""))
+        if need is not None and body.get(need, "") in ("", None):
+            yield Fault(need, f"is required for {found['command']}", "missing")
 
-def check_body(kind: type[Struct], body: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `kind`, one level deep, that `body` gives. Raises InvalidAgentRequest, which names each bad one."""
-    faults: list[Fault] = []
-    found = leaves(kind, body, faults)
-    if faults:
-        raise InvalidAgentRequest.because(faults)
-    return found
+    return b.ControlAgent(**check_body(b.ControlAgent, body, "/control_agent", needed))
 
 
 def start_agent_config(request: b.StartAgent) -> AgentConfig:

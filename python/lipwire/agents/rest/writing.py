@@ -15,6 +15,7 @@ from ..errors import InvalidAgentRequest
 from ..options import Greeting, Interruption, McpServer, Realtime, Vendor
 from .sections.llm import GREETS
 from .sections.shared import ANY_CODEC, VAD
+from .sections.templates import kept
 from .sections.turns import OWN
 from .wire import Version
 
@@ -47,12 +48,13 @@ class GenericAvatar(Struct, kw_only=True):
 def join_body(config: AgentConfig, version: Version) -> dict[str, Any]:
     """The join body of an agent; `parse_join` gives the same agent back, but for what the wire has no word for
     (`brain` without `realtime`, `transport`, tools that no HTTP service answers for, `transcripts`, `voice_commands`).
+    A `{{name}}` in its texts stays one: it goes as a value of its own, which is the one thing that is added.
 
     Raises:
         InvalidAgentRequest: v1 cannot say it (a user id that is no number, several remote users, chat messages other
             than one system message, `llm.params`, headers, anything that only v2 knows).
     """
-    body = _v2(config) if version == "v2" else _v1(config)
+    body = _v2(kept(config)) if version == "v2" else _v1(config)
     return {"name": config.name, "properties": _without_none(body)}
 
 
@@ -133,6 +135,8 @@ def _v2(config: AgentConfig) -> dict[str, Any]:
             "headers": llm.headers or None,
         },
     }
+    if config.asked_language:
+        shared["asr"]["language"] = config.asked_language
     for section, headers in (("asr", config.stt_headers), ("tts", config.tts_headers)):
         if headers:
             shared[section]["headers"] = headers

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from msgspec import Struct
 
+from ...answers import pieces
 from ...outward import Outward, OutwardRefused, site
 from ...protocol.agent_bodies import InUse
 from ..brains.base import HEARD_RATE, TimedWord
-from ..http import ServiceClient, ServiceError, failure, pieces, refusal
+from ..http import ServiceClient, ServiceError, failure, refusal
 from ..openai_models import TRANSCRIPTION
 from . import transcription
 

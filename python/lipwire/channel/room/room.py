@@ -19,7 +19,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -589,15 +589,28 @@ class Rooms:
         for handle in self._held.values():
             handle.cancel()
         self._held.clear()
-        rooms, peers = tuple(self._rooms.values()), []
+        await self._end(tuple(self._rooms.values()), "the rooms were closed")
+
+    async def end(self, name: str) -> bool:
+        """Ends one room, whose members may come back at once, into it or into another of its name; whether it was
+        there."""
+        room = self._rooms.get(name)
+        if room is None:
+            return False
+        self._unhold(name)
+        await self._end((room,), "the room was closed")
+        return True
+
+    async def _end(self, rooms: Iterable[Room], reason: str) -> None:
+        peers: list[Peer] = []
         for room in rooms:
             peers += list(room.peers)
             for browser in tuple(room.browsers.values()):
                 if isinstance(browser, Watcher):
-                    browser.queue.end(GOING_DOWN, "the rooms were closed")
+                    browser.queue.end(GOING_DOWN, reason)
                 room.remove(browser)
             for agent in tuple(room.agents.values()):
-                agent.left("the rooms were closed")
+                agent.left(reason)
         await asyncio.gather(*(peer.close() for peer in peers))
 
     def _room(self, name: str) -> Room:

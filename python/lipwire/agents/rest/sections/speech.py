@@ -78,6 +78,8 @@ def speech(given: Given) -> Changes:
     language = _language(asr, asr.get("language", given.get("turn_detection.language")))
     if language not in (None, "", "auto", "multi"):
         changes["language"] = language
+    elif language and not (_hears(asr) and _params(asr).get("language")):  # else the vendor makes what it likes of it
+        changes["asked_language"] = language
     for section, name in ((asr, "ears hear"), (tts, "voice speaks")):
         _check_key(section, f"the server's own {name}")
     keywords = asr.get("keywords", [])

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from ....answers import pieces
 from ....audio.sound_reader import NotSound, SoundReader
 from ....errors import BadData
 from ....outward import Outward, OutwardRefused, site
-from ...http import ServiceClient, ServiceError, failure, pieces, refusal
+from ...http import ServiceClient, ServiceError, failure, refusal
 from ..answers import JsonSound
 from ..tts import Sound
 
