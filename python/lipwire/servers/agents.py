@@ -173,7 +173,7 @@ def _control(
 
     def services(record: AgentRecord) -> b.ServicesReply | None:
         used, asked = dict(record.in_use()), record.config.asked_language
-        if used and asked:
+        if asked and "ears" in used:
             because = "no language is detected here; name one in asr.language"
             used["language"] = b.InUse(name=record.config.language, instead_of=asked, because=because)
         return b.ServicesReply(**used) if used else None
