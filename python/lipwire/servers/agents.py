@@ -241,7 +241,10 @@ def _control(
         changes = w.parse_update(body, version, record.config)
         running(record, whole)
         await w.check_urls(body, version, outward.of(record.config.owner))
-        running(record, whole).update(changes)
+        try:
+            running(record, whole).update(changes)
+        except InvalidArgument as exc:
+            raise as_sent(exc, body, version) from None
         return describe(record, whole=whole)
 
     @get("/projects/{appid:str}/agents/{agent_id:str}", responses=usual, security=_SECURITY, sync_to_thread=False)

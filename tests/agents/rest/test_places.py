@@ -79,13 +79,20 @@ def test_every_field_has_its_path(settings: dict[str, Any], more: dict[str, Any]
     [("v1", "properties.avatar.params.avatar_id"), ("processes", "avatar")],
 )
 def test_other_doors(door: Door, path: str) -> None:
-    error = as_sent(InvalidArgument("avatar.params.avatar_id: unknown avatar 'x'"), {}, door)
+    error = as_sent(InvalidArgument("avatar.params.avatar_id: unknown avatar 'x'"), {"properties": {}}, door)
     assert str(error) == f"{path}: unknown avatar 'x'"
 
 
 def test_v1_has_its_own_names() -> None:
     body = {"properties": {"custom_llm": {"url": "x"}, "vad": {}}}
     assert str(as_sent(InvalidArgument("llm.url: no"), body, "v1")) == "properties.custom_llm.url: no"
+
+
+def test_an_update_may_do_without_properties() -> None:
+    error = InvalidArgument("mllm.params.tools: functions are mllm.tools")
+    bare: dict[str, Any] = {"mllm": {"params": {"tools": []}}}
+    assert str(as_sent(error, bare, "v2")) == str(error)
+    assert str(as_sent(error, {"properties": bare}, "v2")) == f"properties.{error}"
 
 
 def test_what_names_no_field_stays() -> None:

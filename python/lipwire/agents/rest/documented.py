@@ -213,7 +213,8 @@ TABLE: tuple[Row, ...] = (
     Row(
         "avatar.params",
         "done",
-        "works with mllm, too; an `avatar_id` that is not here shows the server's own face, unless `any_avatar` is false",
+        "works with mllm, too; an `avatar_id` that is not here shows the server's own face, unless `any_avatar` is "
+        "false",
     ),
     # -- turns
     Row("turn_detection.mode", "done", '"default"'),

@@ -37,7 +37,7 @@ _ELSEWHERE: dict[str, tuple[str, ...]] = {
 _V1 = {"llm": "custom_llm", "turn_detection": "vad"}
 _PROCESSES = {"avatar.params.avatar_id": "avatar"}
 Door = Literal["v1", "v2", "processes"]
-"""The join of a version, or /start_agent."""
+"""Join and update of a version, or /start_agent."""
 
 
 def as_sent(error: InvalidArgument, body: Mapping[str, Any], door: Door) -> InvalidArgument:
@@ -51,9 +51,10 @@ def as_sent(error: InvalidArgument, body: Mapping[str, Any], door: Door) -> Inva
     if door == "processes":
         path = _PROCESSES.get(found[0], found[0])
     else:
-        properties = body.get("properties")
+        properties = body.get("properties", body)
         places = _places(found[0], door)
-        path = "properties." + next((one for one in places if _is_in(properties, one)), found[0])
+        path = next((one for one in places if _is_in(properties, one)), found[0])
+        path = f"properties.{path}" if "properties" in body else path
     rest = text[found.end() :]
     sent = InvalidAgentRequest(f"{path}{rest}")
     sent.faults = (Fault(path, rest.lstrip(": ")),)
