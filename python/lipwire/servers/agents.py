@@ -238,7 +238,7 @@ def _control(
         """Change what an agent is like while it runs: all of the fields given, or none of them."""
         record, whole = seen(request, appid, agent_id)
         body = await read_object(request)
-        changes = w.parse_update(body, version, record.config)
+        changes = w.parse_update(body, version, record.config, whole=whole)
         running(record, whole)
         await w.check_urls(body, version, outward.of(record.config.owner))
         try:
