@@ -12,7 +12,17 @@ from typing import Any
 import pytest
 
 from lipwire.errors import InvalidArgument
-from lipwire.outward import WEBSOCKET, Lookups, Outward, OutwardRefused, is_public, redact, secrets_of, site
+from lipwire.outward import (
+    WEBSOCKET,
+    Lookups,
+    Outward,
+    OutwardRefused,
+    is_public,
+    redact,
+    same_origin,
+    secrets_of,
+    site,
+)
 
 _CLOSED = """
 0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.100.100.200 127.0.0.1 127.255.255.255 169.254.169.254 172.16.0.1 172.31.255.255
@@ -205,3 +215,21 @@ async def test_more_look_ups_than_turns_are_all_answered() -> None:
 )
 def test_what_the_settings_name_and_what_is_merely_public(allowed: tuple[str, ...], host: str, named: bool) -> None:
     assert Outward(allowed).names(host, "8.8.8.8", 5004) == named
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ("https://A.example:443/x?y", True),
+        ("https://u:p@a.example", True),
+        ("http://a.example", False),
+        ("https://a.example:444", False),
+        ("https://a.example@b.example", False),
+        ("https://b.example/a.example", False),
+        ("https://a.example:port", False),
+        ("", False),
+    ],
+)
+def test_one_origin(other: str, same: bool) -> None:
+    assert same_origin("https://a.example/v1", other) == same_origin(other, "https://a.example/v1") == same
+    assert not same_origin("https://a:port", "https://a:port")

@@ -154,6 +154,16 @@ def site(url: str) -> str:
     return _printable(host if parts.port is None else f"{host}:{parts.port}")
 
 
+def same_origin(one: str, other: str) -> bool:
+    """Whether what is sent to either goes to the same one, by scheme, host and port (RFC 6454). What is no URL goes to
+    nobody."""
+    first, second = (
+        parts and (parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme))
+        for parts in map(_split, (one, other))
+    )
+    return first is not None and first == second
+
+
 def redact(url: str) -> str:
     """The URL for a log: without user and password, without the values of its query, without its fragment; of RTMP
     without its path, the end of which is the key of a stream."""

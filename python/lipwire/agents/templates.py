@@ -84,6 +84,14 @@ def _value(text: str, values: Values) -> Any:
     return text if place is None else values.of(place)
 
 
+def variables_in(value: Any) -> set[str]:
+    """The names of the template variables that stand anywhere in it."""
+    if isinstance(value, str):
+        return {place[2] for place in _PLACE.finditer(value) if place[1] == "template_variables"}
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return set().union(*map(variables_in, inner))
+
+
 def check_url(url: str, args: Mapping[str, Any], variables: Mapping[str, str]) -> None:
     """Raises InvalidArgument: a place before the path, or for what there is not."""
     head = re.match(r"[^/?#]*//[^/?#]*", url)

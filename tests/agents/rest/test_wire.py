@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -352,6 +353,13 @@ def test_no_body_raises_anything_else(body: dict[str, Any]) -> None:
     for simple in (w.parse_start_agent, w.parse_control, w.parse_stop_agent, w.parse_speak):
         with pytest.raises(e.InvalidAgentRequest):
             simple(body)
+
+
+def test_every_changeable_address_and_secret_is_for_keys_only() -> None:
+    """A field that comes to be changeable, and is one of those, has to be among SERVICE."""
+    for version, paths in w.UPDATABLE.items():
+        risky = {path for path in paths if re.search(r"url|key|headers|endpoint|secret|llm\.token", path)}
+        assert risky == set(w.SERVICE[version])
 
 
 def some(kind: Any) -> st.SearchStrategy[Any]:

@@ -210,7 +210,12 @@ TABLE: tuple[Row, ...] = (
         "done",
         '"generic": a face of this server, or with `params.api_base_url` anybody\'s; others are told what to use',
     ),
-    Row("avatar.params", "done", "works with mllm, too"),
+    Row(
+        "avatar.params",
+        "done",
+        "works with mllm, too; an `avatar_id` that is not here shows the server's own face, unless `any_avatar` is "
+        "false",
+    ),
     # -- turns
     Row("turn_detection.mode", "done", '"default"'),
     Row("turn_detection.config.speech_threshold", "done"),

@@ -33,6 +33,7 @@ from ..errors import (
     GatewayFault,
     InvalidAgentRequest,
 )
+from ..templates import variables_in
 from . import documented
 from .reading import IGNORED, UNHEARD, UNKNOWN, Given, Target, check_body, leaves, to, urls
 from .sections.avatar import instead, provider
@@ -117,6 +118,12 @@ UPDATABLE: dict[str, tuple[str, ...]] = {
     for version, targets in _UPDATES.items()
 }
 """version -> wire paths, below `properties`, that `update` takes."""
+
+SERVICE: dict[str, tuple[str, ...]] = {
+    "v1": ("custom_llm.token", "custom_llm.url"),
+    "v2": ("llm.api_key", "llm.headers", "llm.url"),
+}
+"""Those of them that say to whom what is said in the channel goes, and as whom."""
 
 
 def nobodys(url: str) -> bool:
@@ -272,16 +279,21 @@ def _v2(given: Given, below: Given, *, realtime: bool) -> Changes:
     return changes | tools(section, enabled=features.get("enable_tools"))
 
 
-def parse_update(body: Mapping[str, Any], version: Version, agent: AgentConfig | None = None) -> Changes:
+def parse_update(
+    body: Mapping[str, Any], version: Version, agent: AgentConfig | None = None, *, whole: bool = True
+) -> Changes:
     """What an update body changes: dotted names of `AgentConfig` -> values. The fields stand in `properties`, or
     without it at the top.
 
     Args:
         agent: the one that is changed, as it is: its `llm.template_variables` are filled in, and `mllm.params` that
             are not given stay.
+        whole: whether who asks has a key, and so may have the agent's secrets go elsewhere: its LLM's, and those of
+            its variables that its tools' servers get.
 
     Raises:
-        InvalidAgentRequest: a field that cannot be changed, or one out of range; nothing holds then.
+        InvalidAgentRequest: a field that cannot be changed, or one out of range; nothing holds then. AgentForbidden:
+        one is not for who asks.
     """
     _, properties = _JOINS[version]
     faults: list[Fault] = []
@@ -301,11 +313,20 @@ def parse_update(body: Mapping[str, Any], version: Version, agent: AgentConfig |
     if faults:
         raise InvalidAgentRequest.because(faults)
     IGNORED["update"].tell(name for name in body if prefix and name != "properties")
+    if not whole and (named := [f"{prefix}{path}" for path in SERVICE[version] if path in fields]):
+        raise AgentForbidden(f"{', '.join(named)}: a channel's token does not open this; change it with an API key")
     if agent is None:
         return changes
     if agent.realtime is not None and "realtime.params" in changes:
         changes["realtime.params"] = agent.realtime.params | changes["realtime.params"]
-    return fill(changes, agent.llm.template_variables)
+    return fill(changes, agent.llm.template_variables if whole else _told(agent))
+
+
+def _told(agent: AgentConfig) -> dict[str, str]:
+    """The variables that are for texts only: what a tool's server gets may be a key."""
+    servers = [tool.server for tool in agent.tools if tool.server is not None]
+    kept = variables_in([place for server in servers for place in (server.url, server.headers, server.body)])
+    return {name: value for name, value in agent.llm.template_variables.items() if name not in kept}
 
 
 def _check_update(given: Given, told: set[str], agent: AgentConfig | None) -> None:
