@@ -51,7 +51,7 @@ def notice(subject: str, n: int, event_type: int = w.JOINED, **more: Any) -> w.N
     return w.Notice(event_type=event_type, notify_ms=n, sid=subject, payload={"n": n} | more)
 
 
-async def until(done: Callable[[], bool], seconds: float = 20.0) -> None:
+async def until(done: Callable[[], bool], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not done():
             await asyncio.sleep(0.01)

@@ -69,7 +69,7 @@ async def hear(brain: RealtimeBrain, frame: bytes, count: int) -> None:
         await asyncio.sleep(0)
 
 
-async def until(condition: Any, seconds: float = 10.0) -> None:
+async def until(condition: Any, seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)

@@ -41,7 +41,7 @@ async def listening(name: str, params: dict[str, Any] | None = None, *, keywords
             yield fake, stt
         finally:
             await stt.close()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while fake.open:
                     await asyncio.sleep(0.01)
 
@@ -100,13 +100,16 @@ async def test_a_connection_serves_one_utterance_after_another(name: str) -> Non
 async def test_who_goes_on_after_what_seemed_the_end_is_heard_whole(name: str) -> None:
     async with listening(name) as (fake, stt):
         for cancelled in (True, False):
-            fake.latency = 0.3 if cancelled else 0.0
+            fake.latency = 1.0 if cancelled else 0.0
             first = stt.hear(lambda text: None)
             pcm = spoken("alpha", "bravo")
             await speak(first, pcm)
             result = asyncio.create_task(first.finish())
-            await asyncio.sleep(0.1)
-            assert result.done() is not cancelled
+            if cancelled:
+                await asyncio.sleep(0.1)
+                assert not result.done()
+            else:
+                await result
             result.cancel()
             await asyncio.gather(result, return_exceptions=True)
             fake.latency = 0.0
@@ -205,7 +208,7 @@ async def test_a_quiet_connection_is_kept_alive_and_closed_after_a_while(monkeyp
         await asyncio.sleep(0.3)
         alive = [message for message in fake.messages if message["type"] == "KeepAlive"]
         assert 2 <= len(alive) <= 8 and len(fake.open) == 1
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while fake.open:
                 await asyncio.sleep(0.01)
         assert plain((await heard(stt, spoken("bravo"))).text) == "bravo"
@@ -220,7 +223,7 @@ async def test_an_utterance_that_nobody_wants_ends_its_connection(name: str) -> 
         await asyncio.sleep(0.1)
         hearing.drop()
         hearing.drop()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while fake.open:
                 await asyncio.sleep(0.01)
         assert plain((await heard(stt, spoken("bravo"))).text) == "bravo"
@@ -305,10 +308,10 @@ async def test_nothing_is_sent_again_after_the_end(broken_off: bool) -> None:
         await asyncio.sleep(0.1)
         if broken_off:
             result.cancel()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while len(fake.open) > 1:  # nobody waits for it
                     await asyncio.sleep(0.01)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await stt.close()
         await asyncio.gather(result, return_exceptions=True)
         assert len(fake.handshakes) == 2
