@@ -161,6 +161,11 @@ async def test_every_url_is_looked_at() -> None:
         await check_urls(body, "v2", Outward())
     assert "properties.mllm.url" not in {fault.loc for fault in caught.value.faults}
     await check_urls(body, "v2", Outward(["10.0.0.0/8"]))
+    body["properties"]["advanced_features"] = {"enable_tools": False}
+    with pytest.raises(InvalidAgentRequest) as caught:
+        await check_urls(body, "v2", Outward())
+    assert not any("tools" in fault.loc or "mcp" in fault.loc for fault in caught.value.faults)
+    assert parse_join(changed(V2, "properties", body["properties"] | {"llm": {"tools": "x"}}), "v2").tools == []
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from ...outward import Outward, OutwardRefused
+from ...outward import Outward
 from ...protocol import agent_bodies as b
 from ...protocol.agent_bodies import Fault, sort_of
 from ..config import AgentConfig
@@ -145,6 +145,10 @@ def _settled(body: Mapping[str, Any], version: Version) -> dict[str, Any]:
     older_off = isinstance(features, dict) and features.get("enable_mllm") is False
     if older_off and isinstance(realtime, dict) and realtime.get("enable") is None:
         del kept["mllm"]
+    if isinstance(features, dict) and features.get("enable_tools") is False:
+        for name in ("llm", "mllm"):
+            if isinstance(section := kept.get(name), dict):
+                kept[name] = {one: value for one, value in section.items() if one not in ("tools", "mcp_servers")}
     return {**body, "properties": kept}
 
 
@@ -179,12 +183,14 @@ async def check_urls(
     outward: Outward,
     ours: Callable[[str], bool] = nobodys,
     config: AgentConfig | None = None,
+    seconds: float | None = None,
 ) -> None:
     """Whether every URL that a body of join or update names, in any field that is one, may be called. The rest of the
     body has been found good.
 
     Args:
         config: the agent that a body of join describes: its vendors know which of their params are URLs.
+        seconds: that looking names up may take; a name that is not known then is looked at where it is called.
 
     Raises:
         InvalidAgentRequest: one may not; names each such field.
@@ -192,7 +198,6 @@ async def check_urls(
     _, kind = _JOINS[version]
     prefix = "properties." if "properties" in body else ""
     properties = dict(_settled({"properties": body.get("properties", body)}, version)["properties"])
-    faults: list[Fault] = []
     found: list[tuple[str, str, tuple[str, ...]]] = []
     if (face := _foreign_face(properties, version, ours, [])) is not None:
         found += urls(b.ProviderParams, face, f"{prefix}avatar.params.")
@@ -202,11 +207,8 @@ async def check_urls(
 
         of_vendors = urls_of(config.tts, config.asr, config.language)
         found += [(f"{prefix}{path}", url, schemes) for path, url, schemes in of_vendors]
-    for path, value, schemes in found:
-        try:
-            await outward.check(value, schemes)
-        except OutwardRefused as exc:
-            faults.append(Fault(path, str(exc), "not_allowed"))
+    refused = await outward.check_all([(url, schemes) for _, url, schemes in found], seconds)
+    faults = [Fault(path, str(why), "not_allowed") for (path, _, _), why in zip(found, refused, strict=True) if why]
     if faults:
         raise InvalidAgentRequest.because(faults)
 
