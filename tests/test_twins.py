@@ -10,6 +10,8 @@ PACKAGE, TESTS = ROOT / "python" / "lipwire", ROOT / "tests"
 
 SEVERAL: dict[str, tuple[str, ...]] = {
     "agents/test_agent.py": ("actions", "config", "errors", "events", "turns", "video"),
+    "agents/test_conversation.py": ("conversation_state",),
+    "agents/brains/test_realtime.py": ("realtime_link", "realtime_output", "realtime_replies", "realtime_state"),
     "agents/brains/test_cascade.py": ("generation", "tools"),
     "agents/rest/test_actions.py": ("../../protocol/agent_actions",),
     "agents/brains/test_chat.py": ("completion", "dialects/base", "dialects/openai", "sse"),

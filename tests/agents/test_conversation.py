@@ -13,20 +13,32 @@ import lipwire
 from lipwire.agents import actions as c
 from lipwire.agents.brains import base as b
 from lipwire.agents.config import TurnDetection
-from lipwire.agents.conversation import MAX_REPLIES, REMEMBERED, loud
-from lipwire.agents.events import AgentFailed, Said, TurnEnded
-from lipwire.agents.failures import SENTENCES
+from lipwire.agents.events import Said, TurnEnded
 from lipwire.agents.options import Filler, Greeting, Silence
 from lipwire.agents.think_actions import MAX_LATER, ThinkActions
 from lipwire.errors import BadState, BufferFull, InvalidArgument
 from lipwire.protocol import transcript as t
-from support.conversing import Desk, speaking, what
+from support.conversing import Desk, send, speaking, told
 
 
 def test_it_does_no_input_or_output() -> None:
     """Nor does anything of ours that it is made of, but for the core."""
     agents = Path(lipwire.__file__).parent / "agents"
-    names = ("conversation", "replies", "turns", "transcripts", "events", "config", "speech/commands", "brains/base")
+    names = (
+        "conversation",
+        "conversation_state",
+        "saying",
+        "interruptions",
+        "listening",
+        "clients",
+        "replies",
+        "turns",
+        "transcripts",
+        "events",
+        "config",
+        "speech/commands",
+        "brains/base",
+    )
     more = ("greeting", "silence", "skip_patterns", "think_actions", "beside", "turn_taking", "speech/pauses")
     for name in (*names, *more, "speech/phrases"):
         tree = ast.parse((agents / f"{name}.py").read_text())
@@ -127,171 +139,6 @@ def test_no_answer_is_waited_for_only_so_long() -> None:
     assert d.conversation.state == "thinking"  # a cough: the answer goes on
 
 
-# ---------------------------------------------------------------------------------------------------------- replies
-
-
-def test_the_states_of_a_reply() -> None:
-    d = Desk()
-    reply = d("speak", "Hello.")
-    assert (reply.state, reply.id, reply.turn_id, reply.own_words) == ("asked", "said-1", 0, True)
-    d.brain(b.ReplyStarted("said-1", 0))
-    assert (reply.state, reply.turn_id) == ("begun", 1)
-    d.brain(b.ReplyAudio("said-1", bytes(32_000), 16_000), b.ReplyFinished("said-1", "Hello."))
-    d.play("said-1")
-    d.run(0.01)
-    assert reply.state == "heard"
-    d("over", reply)
-    d("over", reply)
-    assert (reply.state, reply.outcome, reply.text) == ("over", "finished", "Hello.")
-    assert repr(reply) == "<Reply said-1 speak over finished>"
-
-
-def test_own_words_asked_for_and_cut_before_they_begin() -> None:
-    d = Desk()
-    first, second = d("speak", "one", "APPEND"), d("speak", "two", "INTERRUPT")
-    assert (first.state, second.state) == ("refused", "asked")
-    assert d.of(c.Interrupted) == [c.Interrupted("said-1", 0.0, "")]
-    d.reply("said-1", "one")
-    d.reply("said-2", "two")
-    assert (first.state, second.state) == ("refused", "begun")
-    assert d("speak", "three", "IGNORE") is None
-
-
-def test_words_that_come_late_are_still_the_agents_own() -> None:
-    d = Desk()
-    reply = d("speak", "slowly", interruptable=False)
-    d.run(20.0)
-    assert d.conversation.state == "idle" and reply.state == "asked"
-    d.reply("said-1", "slowly")
-    d.brain(b.SpeechStarted(0))
-    assert reply.state == "begun" and d.conversation.turns.as_list()[0]["start_reason"] == "speak"
-
-
-def test_a_brain_that_refuses() -> None:
-    d = Desk(llm={"greeting_message": "Welcome!"})
-    d.refuses = True
-    d("joined", "7")
-    assert [event.code for event in d.events(b.Failed)] == ["TTS_ERROR"]
-    spoken, told, answered = d("speak", "x"), d("tell", "x"), d("respond")
-    assert all(isinstance(reply.error, BufferFull) and reply.state == "refused" for reply in (spoken, told, answered))
-    assert d.conversation.state == "listening" and len(d.events(b.Failed)) == 1
-    assert [turn["end_reason"] for turn in d.conversation.turns.as_list()] == ["failed", "failed"]
-
-
-def test_replies_are_bounded() -> None:
-    d = Desk()
-    for n in range(MAX_REPLIES + 8):
-        d.brain(b.ReplyStarted(f"r{n}", 0))
-    assert [told.reply_id for told in d.of(c.Interrupted)] == [f"r{n}" for n in range(MAX_REPLIES, MAX_REPLIES + 8)]
-    d("interrupt")
-    for n in range(1000):
-        d.reply(f"again{n}", ms=0)
-    assert len(d.conversation._replies) <= REMEMBERED + 1 and not d.conversation._live
-    for n in range(1000):  # and the brain never begins
-        if n >= MAX_REPLIES:
-            with pytest.raises(BufferFull, match=f"{MAX_REPLIES} replies wait"):
-                d("speak", "x", "APPEND")
-        else:
-            d("speak", "x", "APPEND")
-    assert len(d.conversation._asked) <= REMEMBERED and len(d.conversation._replies) <= 2 * REMEMBERED
-
-
-def test_no_speech_that_was_taken_is_lost() -> None:
-    """One too many is refused while somebody listens for it, and not when its turn has come."""
-    d = Desk()
-    taken: list[Any] = []
-    for _ in range(MAX_REPLIES + 8):
-        try:
-            taken.append(d("speak", "x", "APPEND"))
-        except BufferFull:
-            break
-        d.reply(f"said-{d.said}", "x")
-    assert len(taken) == MAX_REPLIES and {reply.state for reply in taken} == {"begun"}
-    assert d("speak", "Instead.").state == "asked"  # in place of them all
-
-
-def test_a_reply_that_finds_no_room_says_so() -> None:
-    d = Desk()
-    late = d("speak", "x")
-    for n in range(MAX_REPLIES):
-        d.reply(f"r{n}")
-    d.reply("said-1", "x")
-    assert late.state == "refused" and isinstance(late.error, BufferFull)
-    assert [failed.message for failed in d.events(b.Failed)] == [f"{MAX_REPLIES} replies wait to be heard already"]
-
-
-# --------------------------------------------------------------------------------------------------------- failures
-
-
-def test_a_failure_is_said_once_where_a_reply_was_due() -> None:
-    d = Desk(llm={"failure_message": "Hold on."})
-    d.brain(b.Failed("LLM_ERROR", "nothing was due"))
-    d.user_says("Hello?")
-    d.brain(b.Failed("LLM_ERROR", "502"), b.Failed("LLM_ERROR", "502 again"))
-    assert [say.text for say in d.of(c.Say)] == ["Hold on."]
-    d.brain(b.Failed("TTS_ERROR", "down too", "said-1"), b.ReplyFinished("said-1", "", "failed"))
-    assert d.of(c.Say)[0].reply.state == "refused" and d.conversation.state == "idle"
-    assert [turn["end_reason"] for turn in d.conversation.turns.as_list()] == ["failed"]
-    assert d.conversation.failures == 4
-
-
-def test_users_are_told_in_their_language_and_nothing_of_services() -> None:
-    inner = "the LLM at 10.0.0.7:8000 answered 500"
-    for fields, shown, said in (
-        ({"language": "de-DE"}, SENTENCES["de"]["answer"], [SENTENCES["de"]["answer"]]),
-        ({"llm": {"failure_message": "Hold on."}}, "Hold on.", ["Hold on."]),
-        ({"llm": {"failure_message": ""}}, SENTENCES["en"]["answer"], []),
-    ):
-        d = Desk(**fields)
-        d.user_says("Hello?")
-        d.brain(b.Failed("LLM_ERROR", inner), b.Failed("TOOL_ERROR", inner))
-        errors = [message for message in d.messages() if isinstance(message, t.Error)]
-        language = d.conversation.config.language[:2]
-        assert [error.message for error in errors] == [shown, SENTENCES[language]["function"]]
-        assert [say.text for say in d.of(c.Say)] == said
-        assert [failed.message for failed in d.events(b.Failed)] == [inner, inner]  # for who runs the agent
-    d = Desk()
-    d.user_says("Hello?")
-    d.brain(
-        b.ReplyStarted("r1", 0),
-        b.Failed("LLM_ERROR", inner, "r1", minor=True),
-        b.Failed("LLM_REFUSED", inner, "r1", minor=True),
-    )
-    errors = [message for message in d.messages() if isinstance(message, t.Error)]
-    assert [error.message for error in errors] == [SENTENCES["en"]["part"]]
-    assert d.of(c.Say) == [] and d.live("r1").outcome is None
-
-
-def test_a_failure_of_what_was_cut_off_ends_no_other_turn() -> None:
-    d = Desk(llm={"failure_message": "Hold on."})
-    own = d("speak", "Welcome.")
-    answer = d("tell", "What is that?")
-    assert own.state == "refused"
-    d.brain(b.Failed("TTS_ERROR", "closed", own.id))
-    assert d.conversation.state == "thinking" and len(d.of(c.Say)) == 1
-    d.brain(b.ReplyStarted("r1", 0), b.ReplyText("r1", "A bell.", 0, 300))
-    assert answer.state == "begun" and answer.turn.user_text == "What is that?"
-
-
-def test_what_was_heard_of_a_reply_that_fails_stays() -> None:
-    d = Desk(llm={"failure_message": "Hold on."})
-    d.user_says("Hello?")
-    d.brain(b.ReplyStarted("r1", 0), b.ReplyText("r1", "One. ", 0, 300), b.ReplyAudio("r1", bytes(9600), 16_000))
-    d.brain(b.ReplyText("r1", "Two.", 300, 500), b.Failed("TTS_ERROR", "down", "r1"))
-    reply = d.live("r1")
-    assert (reply.state, reply.outcome, len(d.of(c.Finish))) == ("begun", "failed", 1)
-    d("over", reply)
-    assert d.conversation.history.as_list()[-1]["content"] == "One."
-    assert [say.text for say in d.of(c.Say)] == ["Hold on."]
-
-
-def test_a_fatal_failure_makes_the_agent_leave() -> None:
-    d = Desk()
-    d.brain(b.Failed("REALTIME_ERROR", "revoked", fatal=True))
-    [leave] = d.of(c.Leave)
-    assert leave.reason == "failed" and isinstance(leave.failure, AgentFailed)
-
-
 # ------------------------------------------------------------------------------------------ users, silence, messages
 
 
@@ -358,63 +205,6 @@ def test_what_is_minor_is_told_and_nothing_else_happens() -> None:
     d.brain(b.Failed("TTS_ERROR", "15 characters were not said", "r1", minor=True))
     assert [event.code for event in d.events(b.Failed)] == ["TTS_ERROR"] and not d.of(c.Say)
     assert d.live("r1").outcome != "failed" and d.conversation.stats()["failures"] == 1
-
-
-def test_the_loud_one_of_several_users_is_the_one_who_speaks() -> None:
-    d = Desk()
-    shout, hum = b"\x00\x10" * 160, b"\x01\x00" * 160
-    assert loud(shout) and not loud(hum) and not loud(b"")
-    d("hear", "7", hum)
-    d("hear", "8", hum)
-    d.user_says("quiet", "i1")
-    d("hear", "8", shout)
-    d.user_says("loud", "i2")
-    assert [turn["user"] for turn in d.conversation.turns.as_list()] == ["7", "8"]
-
-
-def test_paused_it_hears_silence_and_says_nothing() -> None:
-    d = Desk(voice_commands=True)
-    d("joined", "7")
-    d.user_says("Hey Aria, stop.")
-    assert d.conversation.paused and d.conversation.state == "idle"
-    for _ in range(300):
-        d("hear", "7", b"\x01\x00" * 160)
-    assert {action.pcm for action in d.of(c.Hear)} == {bytes(320)} and len(d.of(c.Hear)) == 210
-    assert {spot.wanted for spot in d.of(c.Spot)} == {"start"}
-    d.reply("r1")
-    assert d.of(c.Interrupted) == [c.Interrupted("r1", 0.0, "")]
-    for call in ("speak", "tell"):
-        with pytest.raises(BadState, match="paused"):
-            d(call, "hello")
-    d("command", "start")
-    assert d.states()[-1] == "listening"
-
-
-def test_messages_and_functions_of_the_clients() -> None:
-    d = Desk()
-    d.brain(b.ToolCalled("c0", "clock", "{}", handled=True), b.ToolCalled("c1", "weather", "{}"))
-    d.brain(b.ToolCalled("c2", "weather", "{}"))
-    for said in ({"type": "tool_result", "call_id": "c1", "output": {"sky": "blue"}}, {"type": "dance"}, 5):
-        d("message", "7", json.dumps(said).encode())
-    assert d.of(c.ToolResult) == [c.ToolResult("c1", '{"sky": "blue"}')] and d.conversation.ignored == 1
-    with pytest.raises(InvalidArgument, match="no call 'c1'"):
-        d("tool_result", "c1", "twice")
-    d.run(31.0)
-    assert d.of(c.ToolResult)[1].call_id == "c2" and "error" in d.of(c.ToolResult)[1].output
-    reply = d("message", "7", b'{"type":"chat","text":"Hello"}')
-    assert reply.reason == "text" and d.of(c.Tell) == [c.Tell(reply, "Hello", "user")]
-    d("message", "7", b'{"type":"interrupt"}')
-    assert reply.state == "refused"
-    assert len([m for m in d.messages() if isinstance(m, t.ToolCall)]) == 2
-
-
-def send(d: Desk, kind: str, **body: Any) -> Any:
-    """As a shim sends what Agora's client toolkit says."""
-    return d("message", "7", json.dumps({"customType": kind, **body}).encode())
-
-
-def told(d: Desk) -> list[str]:
-    return [action.text for action in d.of(c.Tell)]
 
 
 def test_a_typed_question_interrupts_waits_or_is_dropped() -> None:
@@ -496,26 +286,6 @@ def test_a_text_that_comes_late_does_not_cut_off_what_took_its_place() -> None:
     d.brain(b.UserText("i1", "No, the other one.", True))
     assert asked.state == "begun" and d.live("r1").outcome == "interrupted"
     assert "No, the other one." in [one["content"] for one in d.conversation.history.as_list()]
-
-
-def test_what_is_asked_while_the_user_speaks_leaves_the_users_turn_whole() -> None:
-    d = Desk(filler=Filler(wait_ms=500, phrases=["Let me see."]))
-    d("joined", "7")
-    d.brain(b.SpeechStarted(0, "i1"))
-    asked = d("tell", "What?")
-    d.reply("r1", "Nothing.", ms=100)
-    d.play("r1")
-    d.run(0.1)
-    d.play(None)
-    d("over", d.live("r1"))
-    assert asked.outcome == "finished"
-    d.brain(b.SpeechStopped(100_000_000, "i1"), b.UserText("i1", "What is it?", True))
-    d.run(0.8)
-    assert len(d.of(c.Fill)) == 1
-    d.brain(b.ReplyStarted("r2", 0, "i1"), b.ReplyText("r2", "A bell."))
-    turns = d.conversation.turns.as_list()
-    assert [(turn["user_text"], turn["end_reason"]) for turn in turns] == [("What is it?", None), ("What?", "finished")]
-    assert d.live("r2").turn_id == 1 and turns[0]["speech_ms"] == 100
 
 
 @pytest.mark.parametrize("ends", ["time", "pause", "voice", "wait", "failure"])
@@ -607,50 +377,6 @@ def test_the_answer_to_marks_of_speech() -> None:
         "max_duration", 60_000, 3)  # fmt: skip
 
 
-def test_a_picture_that_a_user_sends_is_shown_and_receipted() -> None:
-    d = Desk(llm={"input_modalities": ["text", "image"]})
-    send(d, "image.upload", uuid="u" * 300, image_url="https://example.org/a.png", image_base64="")
-    [action] = d.of(c.TakePicture)
-    assert action.user == "7" and action.upload.url == "https://example.org/a.png"
-    d("picture_taken", action.upload, 640, 360, 12_345)
-    d("picture_refused", "u2", "TOO_LARGE", "too large")
-    info, error = d.messages()
-    assert (info.module, info.resource_type, info.turn_id) == ("context", "picture", 1)
-    assert json.loads(info.message) == {
-        "uuid": "u" * 200, "width": 640, "height": 360, "size_bytes": 12_345, "source_type": "url",
-        "source_value": "https://example.org/a.png", "upload_time": 1000, "total_user_images": 1}  # fmt: skip
-    why = {"code": "TOO_LARGE", "message": "too large"}
-    assert json.loads(error.message) == {"module": "picture", "uuid": "u2", "success": False, "error": why}
-    assert error.module == "context"
-
-
-@pytest.mark.parametrize(
-    ("fields", "why"),
-    [
-        ({}, "pictures: llm.input_modalities has no image."),
-        ({"llm": {"input_modalities": ["text", "image"]}, "brain": "guide"}, "pictures: the brain guide takes none."),
-        ({"brain": "guide"}, "the brain guide takes none."),
-    ],
-)
-def test_an_agent_without_eyes_says_so(fields: dict[str, Any], why: str) -> None:
-    d = Desk(**fields)
-    send(d, "image.upload", uuid="u", image_base64="QUJD")
-    [error] = d.messages()
-    told = json.loads(error.message)["error"]
-    assert not d.of(c.TakePicture) and told["code"] == "NO_PICTURES" and told["message"].endswith(why)
-
-
-def test_a_picture_that_is_sent_wrongly_is_refused_by_its_name() -> None:
-    d = Desk(llm={"input_modalities": ["text", "image"]})
-    send(d, "image.upload", uuid="u")
-    send(d, "image.upload", image_url="https://example.org/a.png")
-    named, nameless = d.messages()
-    assert (named.module, nameless.module) == ("context", "unknown") and "uuid" in nameless.message
-    told = json.loads(named.message)
-    assert (told["uuid"], told["error"]["code"]) == ("u", "VALIDATION_ERROR")
-    assert "it needs an image_url or an image_base64" in told["error"]["message"]
-
-
 @pytest.mark.parametrize("on", [True, False])
 def test_what_clients_are_told_of_figures_and_failures(on: bool) -> None:
     d = Desk(metrics=on, error_messages=on, agent_id="a-1")
@@ -670,15 +396,6 @@ def test_what_clients_are_told_of_figures_and_failures(on: bool) -> None:
     assert {part.name for part in turn.payload.metrics.segmented_latency_ms} == {"algorithm_processing", "asr_ttlw"}
     send(d, "user.transcription")
     assert isinstance(d.messages()[-1], t.Error), "who says something wrong is answered"
-
-
-def test_what_a_client_was_called_for_is_taken_while_the_agent_is_paused() -> None:
-    d = Desk()
-    d.brain(b.ToolCalled("c1", "book", "{}"))
-    d("interrupt")
-    d("pause")
-    d("tool_result", "c1", "booked")
-    assert d.of(c.ToolResult) == [c.ToolResult("c1", "booked")]
 
 
 def test_the_end_breaks_off_and_changes_nothing_any_more() -> None:
@@ -730,7 +447,7 @@ def test_what_is_heard_goes_on_to_the_end_of_its_sentence() -> None:
 
 def test_the_last_sentence_and_one_that_is_not_to_be_interrupted_end_by_themselves() -> None:
     for d in (spoken(pieces=TWO[1:]), spoken(pieces=TWO)):
-        reply = next(iter(d.conversation._live.values()))
+        reply = next(iter(d.conversation._saying.live.values()))
         reply.interruptable = reply.text.startswith("Four")
         d("wind_up")
         d.run(4.0)
@@ -778,312 +495,6 @@ def test_what_has_not_been_heard_is_not_said() -> None:
     d("wind_up")
     assert d.conversation.silent
     assert [action.reply_id for action in d.of(c.Interrupted)] == ["said-2", "said-1"]
-
-
-# ------------------------------------------------------------------------------------------ does the user interrupt it?
-
-
-@pytest.mark.parametrize(
-    "sounds",
-    [
-        pytest.param([(0.3, "")], id="a cough that speech to text knows for one"),
-        pytest.param([(0.3, None)], id="a door, of which no text comes"),
-        pytest.param([(0.2, None), (1.0, None)], id="two noises in a row"),
-        pytest.param([(0.4, "Mm-hmm.")], id="a listener"),
-        pytest.param([(0.3, None), (0.4, "okay")], id="a noise and a listener"),
-    ],
-)
-def test_what_is_no_interruption_is_none(sounds: list[tuple[float, str | None]]) -> None:
-    d = Desk()
-    reply = speaking(d)
-    for n, (seconds, text) in enumerate(sounds):
-        if n:
-            d.run(0.5)
-        d.brain(b.SpeechStarted(0, f"i{n}"))
-        assert d.held and d.conversation.state == "listening"
-        d.run(seconds)
-        d.brain(b.SpeechStopped(0, f"i{n}"))
-        if text is not None:
-            d.brain(b.UserText(f"i{n}", text, True))
-    if sounds[-1][1] is None:
-        assert d.held
-        d.run(2.1)
-    assert not d.held and what(d) == ["Hold", "Release"] and d.conversation.state == "speaking"
-    assert d.playing[1] == pytest.approx(5000.0, abs=101)
-    assert (reply.state, d.conversation.interruptions, d.conversation.false_interruptions) == ("heard", 0, 1)
-    assert not [message for message in d.messages() if isinstance(message, t.Interrupt)]
-    d.play(None)
-    d("over", reply)
-    history = [(entry["role"], entry["content"]) for entry in d.conversation.history.as_list()]
-    assert history == [("user", "What is it?"), ("assistant", reply.text)]
-    assert [turn["end_reason"] for turn in d.conversation.turns.as_list()][1:] == ["no_reply"] * len(sounds)
-
-
-@pytest.mark.parametrize(
-    ("parts", "interrupts"),
-    [
-        (["I", "I see", "I see."], None),
-        (["Uh", "Uh-h", "Uh-huh."], None),
-        (["I", "I want"], 1),
-        (["Ok", "Okay", "Okay, wait"], 2),
-        (["Stop"], 0),
-    ],
-)
-@pytest.mark.parametrize("late", [False, True])
-def test_a_text_in_the_making_interrupts_when_it_is_more_than_a_listeners(
-    parts: list[str], interrupts: int | None, late: bool
-) -> None:
-    d = Desk()
-    speaking(d)
-    d.brain(b.SpeechStarted(0, "i1"))
-    if late:
-        d.brain(b.SpeechStopped(0, "i1"))
-        d.run(2.1)
-    for n, part in enumerate(parts):
-        d.brain(b.UserText("i1", part, False))
-        assert ("Interrupted" in what(d)) is (interrupts is not None and n >= interrupts)
-    if not late:
-        d.brain(b.SpeechStopped(0, "i1"))
-    d.brain(b.UserText("i1", parts[-1], True))
-    assert not d.held and ("Interrupted" in what(d)) is (interrupts is not None)
-
-
-def test_noise_and_then_words() -> None:
-    d = Desk()
-    reply = speaking(d)
-    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1"))
-    d.run(1.0)
-    d.brain(b.SpeechStarted(0, "i2"))
-    d.run(3.0)  # longer than a noise may be; the user still speaks
-    assert d.held
-    d.brain(b.SpeechStopped(0, "i2"), b.UserText("i1", "", True), b.UserText("i2", "No, the other one.", True))
-    assert what(d) == ["Hold", "Drop", "Interrupted", "Release"]
-    [told] = d.of(c.Interrupted)
-    assert told.played_ms == pytest.approx(5000.0, abs=1) and told.text == "one two three four five"
-    assert reply.outcome == "interrupted" and d.conversation.state == "thinking"
-    d.reply("r2", "That one.")
-    assert d.live("r2").turn_id == 3
-
-
-def test_words_that_come_after_it_went_on() -> None:
-    """Speech to text took longer than the time out."""
-    d = Desk()
-    reply = speaking(d)
-    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1"))
-    d.reply("r2", "An answer to that.")  # as OpenAI Realtime gives it at once
-    assert d.live("r2").state == "begun" and d.held
-    d.run(2.1)
-    assert [told.reply_id for told in d.of(c.Interrupted)] == ["r2"] and not d.held
-    d.run(0.5)
-    d.brain(b.UserText("i1", "Stop it, please.", True))
-    assert reply.outcome == "interrupted" and d.of(c.Interrupted)[1].played_ms == pytest.approx(5600.0, abs=101)
-    assert [respond.reply.state for respond in d.of(c.Respond)] == ["asked"]  # the answer is given anew
-    d.reply("r3", "I have stopped.")
-    assert (d.live("r3").turn_id, d.live("r3").state) == (2, "begun")
-    assert [turn["user_text"] for turn in d.conversation.turns.as_list()] == ["What is it?", "Stop it, please."]
-
-
-@pytest.mark.parametrize(("text", "said"), [("", "r1"), ("hm", "r1"), ("What?", "r2"), (None, "r1")])
-def test_an_answer_waits_until_it_is_known_whether_there_was_a_question(text: str | None, said: str) -> None:
-    d = Desk()
-    speaking(d)
-    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1"), b.ReplyStarted("r2", 0, "i1"))
-    d.reply("r2", "An answer.")
-    assert what(d) == ["Hold"] and d.of(c.Add)
-    if text is None:
-        d.run(2.1)
-    else:
-        d.brain(b.UserText("i1", text, True))
-    [told] = d.of(c.Interrupted)
-    assert told.reply_id == {"r1": "r2", "r2": "r1"}[said]
-    assert d.live(said).state != "over" and d.conversation.state == ("speaking" if said == "r1" else "thinking")
-    d.brain(b.ReplyStarted("r3", 0, "i1"))  # a late answer to the noise is refused; one to words is not
-    assert d.live("r3").state == ("refused" if said == "r1" else "begun")
-
-
-def test_a_brain_that_tells_no_texts_answers_what_was_said() -> None:
-    d = Desk()
-    d("joined", "7")
-    d.reply("r1", "one two three", 10_000)
-    d.play("r1")
-    d.run(1.0)
-    d.brain(b.SpeechStarted(0), b.SpeechStopped(0))
-    assert d.held
-    d.reply("r2", "I say back what I hear.")
-    assert [told.reply_id for told in d.of(c.Interrupted)] == ["r1"] and not d.held
-    d = Desk()  # a service that could tell them, and never does: that is waited for once
-    d("joined", "7")
-    for n, seconds in ((1, 2.1), (2, 0.0)):
-        d.reply(f"r{n}", "one two three", 10_000)
-        d.play(f"r{n}")
-        d.run(1.0)
-        d.brain(b.SpeechStarted(0, f"i{n}"), b.SpeechStopped(0, f"i{n}"), b.ReplyStarted(f"a{n}", 0, f"i{n}"))
-        assert d.held is (n == 1)
-        d.run(seconds)
-        assert [told.reply_id for told in d.of(c.Interrupted)][-1] == f"r{n}" and not d.held
-        d("interrupt")
-
-
-@pytest.mark.parametrize("minor", [True, False])
-def test_speech_to_text_that_fails(minor: bool) -> None:
-    """The model has heard it by itself, and answers; or nobody has, and the agent goes on."""
-    d = Desk(llm={"failure_message": "Hold on."})
-    speaking(d)
-    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1"), b.Failed("STT_ERROR", "no transcript", minor=minor))
-    if minor:
-        d.brain(b.ReplyStarted("r2", 0, "i1"))
-    assert d.of(c.Say) == [] and not d.held
-    assert [told.reply_id for told in d.of(c.Interrupted)] == (["r1"] if minor else [])
-    if not minor:
-        d.brain(b.SpeechStarted(0, "i2"), b.SpeechStopped(0, "i2"), b.SpeechStarted(0, "i3"))
-        d.brain(b.Failed("STT_ERROR", "no transcript"))
-        assert d.held  # the user speaks again
-
-
-def test_okay_at_the_end_of_a_question_answers_it() -> None:
-    d = Desk()
-    reply = speaking(d, ms=5500)
-    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1"), b.UserText("i1", "Okay.", True))
-    assert reply.outcome == "interrupted" and d.of(c.Doubted) == [c.Doubted(False)]
-    assert d.conversation.state == "thinking"
-
-
-def test_what_is_commanded_is_done_whatever_is_in_doubt() -> None:
-    for call in (("interrupt",), ("pause",), ("tell", "stop"), ("speak", "Now this."), ("wind_up",)):
-        d = Desk()
-        reply = speaking(d)
-        d.brain(b.SpeechStarted(0, "i1"))
-        d(*call)
-        assert reply.outcome == "interrupted" and not d.held, call
-        d.run(3.0)
-        assert what(d)[:3] == ["Hold", "Drop", "Interrupted"]
-
-
-def test_what_the_agent_adds_meanwhile_waits_and_is_not_lost() -> None:
-    d = Desk()
-    speaking(d)
-    d.brain(b.SpeechStarted(0, "i1"))
-    d("speak", "By the way.", "APPEND")
-    d.reply("said-1", "By the way.")
-    d.brain(b.SpeechStopped(0, "i1"), b.UserText("i1", "Stop.", True))
-    assert [told.reply_id for told in d.of(c.Interrupted)] == ["r1"]
-    assert d.live("said-1").state == "begun"
-
-
-def test_settings_of_false_interruptions() -> None:
-    for name in ("resume_false_interruption", "enabled"):
-        d = Desk()
-        setattr(d.conversation.config.turn_detection, name, False)
-        speaking(d)
-        d.brain(b.SpeechStarted(0, "i1"))
-        assert what(d) == ["Drop", "Interrupted"]  # as soon as somebody speaks
-    d = Desk()
-    d.conversation.config.turn_detection.false_interruption_timeout = 0.5
-    d.conversation.config.turn_detection.backchannels = ["quite so"]
-    speaking(d)
-    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1"))
-    d.run(0.7)
-    d.brain(b.SpeechStarted(0, "i2"), b.SpeechStopped(0, "i2"), b.UserText("i2", "Quite so!", True))
-    assert what(d) == ["Hold", "Release"] * 2
-    d.brain(b.SpeechStarted(0, "i3"), b.SpeechStopped(0, "i3"), b.UserText("i3", "okay", True))
-    assert what(d)[4:] == ["Hold", "Drop", "Interrupted", "Release"]
-
-
-def test_what_users_said_stands_before_its_answer_whenever_it_becomes_known() -> None:
-    d = Desk()
-    for n in (1, 2, 3):
-        d.brain(b.SpeechStarted(0, f"i{n}"), b.SpeechStopped(0, f"i{n}"))
-        d.reply(f"r{n}", f"answer {n}")
-        d("over", d.live(f"r{n}"))
-    for n in (3, 1, 2):
-        d.brain(b.UserText(f"i{n}", f"question {n}", True))
-    history = [(entry["content"], entry["turn_id"]) for entry in d.conversation.history.as_list()]
-    assert history == [(f"{what} {n}", n) for n in (1, 2, 3) for what in ("question", "answer")]
-
-
-# ------------------------------------------------------------------------------------------------------------ feelings
-
-
-def shown(d: Desk) -> list[tuple[str | None, str | None]]:
-    return [(action.feeling.mood, action.feeling.gesture) for action in d.of(c.Show)]
-
-
-def test_the_face_shows_what_is_heard_and_not_what_is_made() -> None:
-    d = Desk()
-    d("joined", "7")
-    d.user_says("hi")
-    d.reply("r1", "Hello! I am sorry.", 2000)
-    d.run(1.0)
-    assert shown(d) == []  # it has been made, and nobody has heard any of it
-    d.play("r1")
-    d.run(0.3)
-    assert shown(d) == [("happy", "wave")] and d.conversation.state == "speaking"
-    d.brain(b.SpeechStarted(0), b.SpeechStopped(0), b.UserText("i2", "wait, stop", True))
-    d.run(3.0)
-    assert shown(d) == [("happy", "wave"), ("neutral", "nod")]  # the hand comes down
-    d.done.clear()
-    d.conversation.config.feelings = False
-    d.reply("r2", "Hello again! I am sorry.", 1000)
-    d.play("r2")
-    d.run(1.0)
-    assert shown(d) == []
-
-
-def test_feelings_that_are_switched_off_go() -> None:
-    d = Desk()
-    d("joined", "7")
-    d.user_says("hi")
-    d.reply("r1", "I am sorry about that, it should not have happened.", 2000)
-    d.play("r1")
-    d.run(0.3)
-    d.conversation.config.feelings = False
-    d.run(0.2)
-    assert shown(d) == [("concerned", None), ("neutral", None)]
-
-
-def test_it_nods_while_the_user_goes_on_and_at_no_other_time() -> None:
-    d = Desk()
-    d("joined", "7")
-    d.run(1.0)
-    d.brain(b.SpeechResumed(300))
-    assert shown(d) == []  # nobody speaks
-    d.brain(b.SpeechStarted(d.clock * 1_000_000_000 // 48_000))
-    d.run(0.5)
-    d.brain(b.SpeechResumed(300))
-    assert shown(d) == []  # he has only begun
-    d.run(1.0)
-    d.brain(b.SpeechResumed(300))
-    d.run(1.0)
-    d.brain(b.SpeechResumed(300))
-    assert shown(d) == [(None, "beat")]
-    d.run(3.5)
-    d.brain(b.SpeechResumed(300))
-    assert shown(d) == [(None, "beat")] * 2
-    d.run(5.0)
-    d.conversation.config.feelings = False
-    d.brain(b.SpeechResumed(300))
-    assert shown(d) == [(None, "beat")] * 2
-    d.conversation.config.feelings = None
-    d.brain(b.SpeechStopped(d.clock * 1_000_000_000 // 48_000))
-    d.brain(b.SpeechResumed(300))
-    assert shown(d) == [(None, "beat")] * 2 and d.conversation.state == "thinking"
-
-
-def test_of_a_reply_that_is_over_no_sound_is_kept() -> None:
-    d = Desk()
-    reply = speaking(d)
-    assert reply.syllables.until_ms > 9000
-    d("interrupt")
-    assert reply.state == "over" and reply.syllables.until_ms == 0.0
-
-
-def test_it_does_not_nod_into_what_it_says() -> None:
-    d = Desk()
-    speaking(d)
-    d.brain(b.SpeechStarted(0))
-    d.run(2.0)
-    d.brain(b.SpeechResumed(300))  # it is held, and nobody knows whether the user means it
-    assert shown(d) == []
 
 
 # ------------------------------------------------------------------------------------- why turns end, and when it was
@@ -1185,7 +596,7 @@ def test_a_silence_that_the_model_cannot_break_is_told() -> None:
     d("joined", "7")
     d.refuses = True
     d.run(5.3)
-    assert [event.code for event in d.events(b.Failed)] == ["TTS_ERROR"] and d.conversation.failures == 1
+    assert [event.code for event in d.events(b.Failed)] == ["TTS_ERROR"] and d.conversation.stats()["failures"] == 1
 
 
 def greetings(d: Desk) -> int:
@@ -1229,7 +640,7 @@ def test_a_greeting_that_nobody_stayed_for_begins_anew() -> None:
     d("left", "7")
     d("joined", "8")
     assert d.live("said-1").outcome == "interrupted" and greetings(d) == 2
-    assert ends(d)[0] == ("interrupted", None, "http") and not d.conversation.interruptions, "nobody spoke"
+    assert ends(d)[0] == ("interrupted", None, "http") and not d.conversation.stats()["interruptions"], "nobody spoke"
 
 
 @pytest.mark.parametrize("mode", ["single_first", "single_every"])
@@ -1345,179 +756,6 @@ def test_a_silence_that_cannot_be_broken_is_told() -> None:
     d("pause")
     d.run(5.0)
     assert len(d.events(b.Failed)) == 2, "paused, it says nothing"
-
-
-def waiting(**fields: Any) -> Desk:
-    """A user waits for an answer."""
-    d = Desk(filler=Filler(wait_ms=1000, phrases=["Let me see.", "Well now."], order="round_robin"), **fields)
-    d("joined", "7")
-    d.run(0.5)
-    d.user_says("What is it?")
-    return d
-
-
-def fill(d: Desk, ms: int = 500) -> None:
-    """The phrase is said to its end."""
-    word = b.TimedWord("Let", 0, 100)
-    d.brain(b.ReplyStarted("fill-1", 0), b.ReplyText("fill-1", "Let me see.", 0, ms, (word,)))
-    d.brain(b.ReplyAudio("fill-1", bytes(32 * ms), 16_000), b.ReplyFinished("fill-1", "Let me see."))
-    d.play("fill-1")
-    d.run(ms / 1000)
-    d.play(None)
-    d("over", d.live("fill-1"))
-
-
-@pytest.mark.parametrize("begun", [False, True])
-def test_who_waits_is_told_something(begun: bool) -> None:
-    d = waiting()
-    if begun:
-        d.brain(b.ReplyStarted("r1", 0))
-    d.run(0.9)
-    assert not d.of(c.Fill)
-    d.run(0.3)
-    assert [fill.text for fill in d.of(c.Fill)] == ["Let me see."] and d.conversation.state == "thinking"
-    fill(d)
-    assert d.states()[-2:] == ["speaking", "thinking"]
-    adds = [(add.reply.id, add.before and add.before.id) for add in d.of(c.Add)]
-    assert adds == ([("r1", None), ("fill-1", "r1")] if begun else [("fill-1", None)])
-    d.run(3.0)
-    assert len(d.of(c.Fill)) == 1, "once"
-    d.brain(
-        b.ReplyStarted("r1", d.clock * 1_000_000_000 // 48_000),
-        b.ReplyText("r1", "It is late.", 0, 1000, (b.TimedWord("It", 100, 200),)),
-        b.ReplyAudio("r1", bytes(32_000), 16_000),
-        b.ReplyFinished("r1", "It is late."),
-    )
-    d.run(0.3)
-    d.play("r1")
-    d.run(1.0)
-    d.play(None)
-    d("over", d.live("r1"))
-    [turn] = d.conversation.turns.as_list()
-    assert (turn["agent_text"], turn["end_reason"]) == ("It is late.", "finished") and d.conversation.turns.count == 1
-    assert turn["e2e_latency_ms"] > 4000, "of the answer"
-    assert len(d.events(TurnEnded)) == 1 and [said.text for said in d.events(Said)][1:] == [
-        "Let me see.",
-        "It is late.",
-    ]
-    assert [h["content"] for h in d.conversation.history.as_list()] == ["What is it?", "Let me see.", "It is late."]
-    told = [m for m in d.messages() if isinstance(m, t.AssistantTranscription)]
-    assert {m.turn_id for m in told} == {1} and [m.turn_status for m in told[:-1]] == [t.RUNNING] * (len(told) - 1)
-    last = told[-1]
-    assert (last.text, last.turn_status) == ("Let me see. It is late.", t.ENDED)
-    assert last.word_times is not None and [word.word for word in last.word_times] == ["Let", "It"]
-    before = last.duration_ms - 1000
-    assert last.word_times[1].start_ms == 100 + before and before > 3000
-    assert last.start_ms + before + 1000 == d.conversation.clock // 48
-
-
-def test_an_answer_in_time_needs_no_filling() -> None:
-    d = waiting()
-    d.brain(b.ReplyStarted("r1", 0))
-    d.run(0.9)
-    d.brain(b.Stamp("r1", "first_token", 0))
-    d.run(3.0)
-    assert not d.of(c.Fill), "the model has begun"
-
-
-@pytest.mark.parametrize("named", [False, True])
-def test_an_answer_that_comes_before_what_fills_in_for_it(named: bool) -> None:
-    d = waiting()
-    d.brain(b.ReplyStarted("r1", 0))
-    d.run(1.3)
-    if named:
-        d.brain(b.ReplyStarted("fill-1", 0))
-    d.reply("r1", "It is late.")
-    assert "fill-1" in [done.reply_id for done in d.of(c.Interrupted)], "it is not needed"
-    d.brain(b.ReplyStarted("fill-1", 0), b.ReplyAudio("fill-1", bytes(3200), 16_000))
-    assert [play.reply.id for play in d.of(c.Play)] == ["r1"]
-
-
-def test_a_cough_is_answered_with_nothing() -> None:
-    d = Desk(filler=Filler(wait_ms=100, phrases=["Let me see."]))
-    d("joined", "7")
-    d.user_says("What is it?")
-    d.reply("r1")
-    d.play("r1")
-    d.run(1.1)
-    d.play(None)
-    d("over", d.live("r1"))
-    d.brain(b.SpeechStarted(0, "i2"), b.SpeechStopped(0, "i2"))
-    d.run(1.0)
-    assert not d.of(c.Fill), "nobody knows what was said"
-    d.brain(b.UserText("i2", "And then?", True))
-    d.run(0.2)
-    assert len(d.of(c.Fill)) == 1
-
-
-def test_the_user_interrupts_what_fills_in() -> None:
-    d = waiting()
-    d.brain(b.ReplyStarted("r1", 0))
-    d.run(1.3)
-    d.brain(b.ReplyText("fill-1", "Let me see.", 0, 500), b.ReplyAudio("fill-1", bytes(16_000), 16_000))
-    d.play("fill-1")
-    d.run(0.3)
-    d.brain(b.SpeechStarted(0, "i2"))
-    assert d.held
-    d.brain(b.UserText("i2", "Stop it!", False))
-    assert d.live("fill-1").outcome == d.live("r1").outcome == "interrupted"
-    assert d.conversation.turns.as_list()[0]["end_reason"] == "interrupted"
-    told = [m for m in d.messages() if isinstance(m, t.AssistantTranscription)]
-    assert told[-1].turn_status == t.INTERRUPTED and told[-1].text
-    d.brain(b.SpeechStopped(0, "i2"), b.UserText("i2", "Stop it!", True))
-    d.run(1.3)
-    assert [one.text for one in d.of(c.Fill)] == ["Let me see.", "Well now."], "another turn"
-
-
-def test_an_answer_that_fails_after_all_ends_what_filled_in_for_it() -> None:
-    d = waiting(llm={"failure_message": ""})
-    d.brain(b.ReplyStarted("r1", 0))
-    d.run(1.3)
-    fill(d)
-    d.brain(b.Failed("LLM_ERROR", "away", "r1"), b.ReplyFinished("r1", "", "failed"))
-    told = [m for m in d.messages() if isinstance(m, t.AssistantTranscription)]
-    assert (told[-1].text, told[-1].turn_status) == ("Let me see.", t.ENDED)
-    assert d.conversation.turns.as_list()[0]["agent_text"] == ""
-    d.refuses = True
-    d.user_says("Hello?", "i2")
-    d.run(1.5)
-    assert len(d.of(c.Fill)) == 2 and len(d.events(b.Failed)) == 1 and d.conversation.state == "thinking"
-
-
-def test_an_answer_that_fails_while_what_fills_in_for_it_is_said() -> None:
-    for fails in (True, False):
-        d = waiting(llm={"failure_message": ""})
-        d.brain(b.ReplyStarted("r1", 0))
-        d.run(1.3)
-        d.brain(b.ReplyText("fill-1", "Let me see.", 0, 500), b.ReplyAudio("fill-1", bytes(16_000), 16_000))
-        d.play("fill-1")
-        d.run(0.3)
-        if fails:
-            d.brain(b.Failed("LLM_ERROR", "away", "r1"))
-        d.brain(b.ReplyFinished("r1", "", "failed" if fails else "done"))
-        d.run(0.2)
-        d.brain(b.ReplyFinished("fill-1", "Let me see."))
-        d.play(None)
-        d("over", d.live("fill-1"))
-        told = [m for m in d.messages() if isinstance(m, t.AssistantTranscription)]
-        assert (told[-1].text, told[-1].turn_status) == ("Let me see.", t.ENDED)
-
-
-def test_a_cough_into_what_fills_in_has_nothing_said_twice() -> None:
-    d = waiting()
-    d.brain(b.ReplyStarted("r1", 0))
-    d.run(1.3)
-    d.brain(b.ReplyText("fill-1", "Let me see.", 0, 500), b.ReplyAudio("fill-1", bytes(16_000), 16_000))
-    d.play("fill-1")
-    d.run(0.2)
-    d.brain(b.SpeechStarted(0, "i2"), b.SpeechStopped(0, "i2"), b.UserText("i2", "", True))
-    assert not d.held
-    d.run(0.3)
-    d.brain(b.ReplyFinished("fill-1", "Let me see."))
-    d.play(None)
-    d("over", d.live("fill-1"))
-    d.run(3.0)
-    assert [one.text for one in d.of(c.Fill)] == ["Let me see."]
 
 
 # ------------------------------------------------------------------------------------------------------------- think

@@ -1,4 +1,4 @@
-"""agents/doubt.py; what the conversation makes of it is in test_conversation.py."""
+"""agents/doubt.py; what the conversation makes of it is in test_interruptions.py."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ def test_false_interruptions_are_as_ever_with_what_only_times_turns(turns: dict[
     d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1"))
     assert d.held
     d.run(2.1)
-    assert not d.held and reply.state == "heard" and d.conversation.false_interruptions == 1
+    assert not d.held and reply.state == "heard" and d.conversation.stats()["false_interruptions"] == 1
     d.brain(b.SpeechStarted(0, "i2"), b.SpeechStopped(0, "i2"), b.UserText("i2", "No, the other one.", True))
     assert reply.outcome == "interrupted"
 

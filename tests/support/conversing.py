@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from lipwire.agents import actions as c
@@ -35,7 +37,7 @@ class Desk:
     def __call__(self, call: str, *args: Any, **options: Any) -> Any:
         """Tells the conversation something, and carries out what it answers."""
         self.conversation.at(self.clock * 1_000_000_000 // 48_000, 1_000 + self.clock // 48, self.playing)
-        result = getattr(self.conversation, call)(*args, **options)
+        result = attrgetter(call)(self.conversation)(*args, **options)
         while self.conversation.actions:
             action = self.conversation.actions.popleft()
             self.done.append(action)
@@ -103,7 +105,7 @@ class Desk:
             self.brain(b.ReplyFinished(reply_id, text))
 
     def live(self, reply_id: str) -> Reply:
-        return self.conversation._replies[reply_id]
+        return self.conversation._saying.replies[reply_id]
 
 
 def speaking(d: Desk, reply_id: str = "r1", *, ms: int = 10_000, heard: float = 5.0) -> Reply:
@@ -121,3 +123,16 @@ def what(d: Desk) -> list[str]:
     """What became of what was held, in order."""
     kinds = (c.Hold, c.Release, c.Drop, c.Interrupted)
     return [type(action).__name__ for action in d.done if isinstance(action, kinds)]
+
+
+def send(d: Desk, kind: str, **body: Any) -> Any:
+    """As a shim sends what Agora's client toolkit says."""
+    return d("message", "7", json.dumps({"customType": kind, **body}).encode())
+
+
+def told(d: Desk) -> list[str]:
+    return [action.text for action in d.of(c.Tell)]
+
+
+def shown(d: Desk) -> list[tuple[str | None, str | None]]:
+    return [(action.feeling.mood, action.feeling.gesture) for action in d.of(c.Show)]

@@ -167,8 +167,8 @@ class Show(Struct, frozen=True):
 
 
 class TakePicture(Struct, frozen=True):
-    """A picture that a user has sent is to be fetched and decoded, and shown to the brain. Then `picture_taken` tells
-    the conversation what it is, or `picture_refused` why it is not used."""
+    """A picture that a user has sent is to be fetched and decoded, and shown to the brain. Then
+    `Clients.picture_taken` tells the conversation what it is, or `picture_refused` why it is not used."""
 
     user: str
     upload: m.Upload

@@ -593,18 +593,18 @@ class Agent:
         reply = self.conversation.message(user, data)
         self._settle()
         if reply is not None and reply.error is not None:
-            self.conversation.message_refused(reply.error)
+            self.conversation.clients.refused(reply.error)
             self._settle()
 
     def _picture(self, user: str, upload: Upload, picture: Shown) -> None:
         if self._life == "running":
             self.brain.see(user, picture.jpeg, sent=True)
-            self._now().picture_taken(upload, picture.width, picture.height, picture.size)
+            self._now().clients.picture_taken(upload, picture.width, picture.height, picture.size)
             self._settle()
 
     def _no_picture(self, upload: Upload, exc: LipwireError) -> None:
         if self._life == "running":
-            self._now().picture_refused(upload.uuid, exc.code, str(exc))
+            self._now().clients.picture_refused(upload.uuid, exc.code, str(exc))
             self._settle()
 
     # --------------------------------------------------------------------------------------------- what is to be done

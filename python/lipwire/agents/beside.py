@@ -66,6 +66,11 @@ class Beside:
         """It is over, or an ordinary turn from now on."""
         self._kept.remove(aside)
 
+    @property
+    def waits(self) -> bool:
+        """Whether any of them waits to be answered."""
+        return any(one.said is not None for one in self._kept)
+
     def take(self, *, waiting: bool = True) -> list[Aside]:
         """Those that wait to be answered, or all; they are kept no more."""
         taken = [one for one in self._kept if one.said is not None or not waiting]

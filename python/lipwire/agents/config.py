@@ -191,6 +191,8 @@ class AgentConfig(Struct, kw_only=True):
     brain: BrainKind = "cascade"
     language: str = "en-US"
     """The language that speech to text understands, and that text to speech speaks where the voice names none."""
+    asked_language: str = ""
+    """What a client has said in its place that is none ("auto", "multi"): nothing here detects languages."""
     voice: str = ""
     """Of text to speech, or of OpenAI Realtime; "" = that of its face (`agents.voices`)."""
     spare_voice: str = ""

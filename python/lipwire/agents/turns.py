@@ -21,6 +21,8 @@ Transport = Literal["http", "rtm"]
 
 KEPT = 200
 """How many turns, and how many messages, are kept: the newest."""
+MAX_ITEMS = 64
+"""Items of the users' whose turns are remembered."""
 _MARKS = ("asked", "first_token", "first_sentence", "first_audio", "first_sample")
 _SEGMENTS = {
     "asked": "request_ms",
@@ -212,9 +214,32 @@ class Turns:
         """The turn that began last."""
         return self._kept[-1] if self._kept else None
 
+    @property
+    def newest_id(self) -> int:
+        """Its number; 0 = there is none."""
+        return self._kept[-1].turn_id if self._kept else 0
+
     def as_list(self) -> list[dict[str, Any]]:
         """The turns as `Agent.turns` has them, JSON-able, the oldest first."""
         return [turn.as_dict() for turn in self._kept]
+
+
+class Items:
+    """The turns of the users' items, by the brain's ids for them: the newest."""
+
+    def __init__(self) -> None:
+        self._turns: dict[str, Turn] = {}
+
+    def of(self, item_id: str | None) -> Turn | None:
+        """The turn that an item belongs to."""
+        return self._turns.get(item_id) if item_id is not None else None
+
+    def add(self, item_id: str | None, turn: Turn) -> None:
+        """An item belongs to this turn; what it belongs to already stays."""
+        if item_id is not None and item_id not in self._turns:
+            self._turns[item_id] = turn
+            if len(self._turns) > MAX_ITEMS:
+                del self._turns[next(iter(self._turns))]
 
 
 class History:

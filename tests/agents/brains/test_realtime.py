@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from lipwire.agents.brains import calls, make_brain, realtime
+from lipwire.agents.brains import calls, make_brain, realtime_link, realtime_output, realtime_replies, realtime_state
 from lipwire.agents.brains.base import (
     Failed,
     ReplyAudio,
@@ -42,7 +42,7 @@ SILENCE = bytes(320)
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(realtime, "BACKOFF", (0.02, 0.02, 0.02))
+    monkeypatch.setattr(realtime_link, "BACKOFF", (0.02, 0.02, 0.02))
 
 
 @asynccontextmanager
@@ -60,7 +60,7 @@ async def scene(
         finally:
             await brain.close()
             await brain.close()
-            assert not [task for task in brain._tasks if not task.done()]
+            assert not [task for task in brain._state.tasks if not task.done()]
 
 
 async def hear(brain: RealtimeBrain, frame: bytes, count: int) -> None:
@@ -149,7 +149,7 @@ async def test_barge_in_cuts_off_at_what_was_heard() -> None:
         assert record.of(ReplyFinished) == [ReplyFinished(reply_id, "one two", "cancelled")]
         count = len(record.events)
         await until(lambda: fake.of("conversation.item.truncate"))
-        await until(lambda: not brain._responses)
+        await until(lambda: not brain._replies.under_way)
         assert len(record.events) == count
         truncate = fake.of("conversation.item.truncate")[0]
         assert (truncate["audio_end_ms"], truncate["content_index"]) == (432, 0)
@@ -164,7 +164,7 @@ async def test_barge_in_cuts_off_at_what_was_heard() -> None:
         assert len(fake.of("response.cancel")) == 1
         brain.interrupted(done.reply_id, 99_999.0, "one two three four five")  # heard to the end
         brain.interrupted("nobody knows it", 0.0, "")
-        assert brain._context.messages()[-1]["content"] == "one two three four five"
+        assert brain._state.context.messages()[-1]["content"] == "one two three four five"
 
 
 async def test_the_server_hears_the_user_and_the_agent_decides() -> None:
@@ -205,7 +205,7 @@ async def test_what_a_recording_said_is_part_of_the_conversation() -> None:
         brain.interrupted("greeting_1", 300.0, "Welcome!")
         await until(lambda: sent_items(fake)[-1] == ("assistant", "Welcome!"))
         assert len(fake.of("conversation.item.delete")) == 1 and not record.events
-        assert brain._context.messages() == [{"role": "assistant", "content": "Welcome!"}]
+        assert brain._state.context.messages() == [{"role": "assistant", "content": "Welcome!"}]
 
 
 async def test_an_answer_that_is_to_stay_is_not_given_up_for_another() -> None:
@@ -229,7 +229,7 @@ async def test_a_reply_that_is_refused_as_it_begins_is_none() -> None:
         brain.speak("hello")
         await until(lambda: sent_items(fake))
         assert [f.reason for f in record.of(ReplyFinished)] == ["cancelled"] * 2
-        assert not fake.of("response.create") and brain._asked is None
+        assert not fake.of("response.create") and brain._replies.asked is None
 
 
 async def test_a_new_question_takes_the_place_of_the_answer_in_the_making() -> None:
@@ -358,7 +358,7 @@ async def test_a_response_that_fails_is_reported() -> None:
 
 
 async def test_a_response_that_stalls_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(realtime, "STALLED", 0.2)
+    monkeypatch.setattr(realtime_replies, "STALLED", 0.2)
     async with scene(server={"latency": 60.0}) as (brain, record, fake):
         brain.tell("hi")
         failed = await record.wait(Failed)
@@ -419,7 +419,7 @@ async def test_a_brain_whose_queue_fails_says_so() -> None:
                 raise RuntimeError("the agent's own")
             record(event)
 
-        brain._emit = fail
+        brain._state.emit = fail
         brain.tell("hi")
         failed = await record.wait(Failed, fatal=True)
         assert (failed.code, failed.message) == ("INTERNAL_ERROR", "RuntimeError: the agent's own")
@@ -428,14 +428,14 @@ async def test_a_brain_whose_queue_fails_says_so() -> None:
 async def test_what_waits_is_bounded() -> None:
     async with scene(server={"latency": 60.0}) as (brain, _, _):
         brain.speak("one")
-        for _ in range(realtime.MAX_WAITING):
+        for _ in range(realtime_replies.MAX_WAITING):
             brain.speak("more")
         with pytest.raises(BufferFull):
             brain.speak("too much")
         for _ in range(5000):  # 50 s while nothing can be sent
             brain.hear(SILENCE, "7")
-        assert len(brain._out) <= realtime.MAX_OUT
-        assert [t for sound, t in brain._out if not sound]
+        assert len(brain._link.out) <= realtime_link.MAX_OUT
+        assert [t for sound, t in brain._link.out if not sound]
         await brain.close()
         with pytest.raises(BadState):
             brain.speak("closed")
@@ -572,7 +572,7 @@ async def test_responses_are_told_apart(names: str) -> None:
 
 
 async def test_a_response_of_which_the_end_never_comes_mutes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(realtime, "SUPERSEDED", 0.2)
+    monkeypatch.setattr(realtime_replies, "SUPERSEDED", 0.2)
     async with script() as (brain, record, service):
         await service.begin("r1")
         await service.say("r1", "I was")
@@ -587,7 +587,7 @@ async def test_a_response_of_which_the_end_never_comes_mutes_nobody(monkeypatch:
 
 
 async def test_a_response_that_is_in_the_way_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(realtime, "SUPERSEDED", 0.2)
+    monkeypatch.setattr(realtime_replies, "SUPERSEDED", 0.2)
     async with script() as (brain, record, service):
         busy = {"code": "conversation_already_has_active_response", "type": "invalid_request_error", "message": "x"}
         brain.tell("hi")
@@ -650,7 +650,7 @@ async def test_an_answer_in_text_is_spoken(names: str) -> None:
         done = await record.wait(ReplyFinished)
         assert done.reason == "done" and "".join(done.text.split()) == "Thiscomesastext.Sodoesthis.Andthisissound."
         assert [sound.rate for sound in record.of(ReplyAudio)][-1] == 24_000 and record.seconds(done.reply_id) > 2.0
-        assert brain._context.messages()[-1]["content"] == done.text and not record.of(Failed)
+        assert brain._state.context.messages()[-1]["content"] == done.text and not record.of(Failed)
         await service.begin("r2")
         await service.send("response.output_text.done", response_id="r2", item_id="x", text="All of it at once.")
         brain.interrupted((await record.wait(ReplyStarted, 2)).reply_id, 0.0, "")
@@ -675,7 +675,7 @@ async def test_parts_of_an_answer_are_not_glued_together() -> None:
         await service.end("r1")
         done = await record.wait(ReplyFinished)
         assert done.text == "Let me see. It is five. Or six. Or." == record.text(done.reply_id)
-        assert brain._context.messages()[-1]["content"] == done.text
+        assert brain._state.context.messages()[-1]["content"] == done.text
         await service.begin("r2")
         for item, text in (("d", "First"), ("d", " this"), ("e", "Then that")):
             await service.write("r2", text, item)
@@ -683,7 +683,7 @@ async def test_parts_of_an_answer_are_not_glued_together() -> None:
         done = await record.wait(ReplyFinished, 2)
         assert done.text == "First this Then that" == record.text(done.reply_id)
         assert [one.text for one in record.of(ReplyText, reply_id=done.reply_id)] == ["First this", " Then that"]
-        assert brain._context.messages()[-1]["content"] == done.text and not record.of(Failed)
+        assert brain._state.context.messages()[-1]["content"] == done.text and not record.of(Failed)
 
 
 async def test_an_answer_in_text_is_told_where_there_is_no_voice() -> None:
@@ -784,7 +784,7 @@ async def test_what_a_call_brought_outlives_the_connection(when: str) -> None:
             await until(lambda: service.of("response.create"))
         first = len(service.events)
         await service.connections[-1].close(1001)
-        await until(lambda: brain._ws is None)
+        await until(lambda: brain._link.ws is None)
         if when == "away":
             booking.let.set()
         await until(lambda: len(service.events) > first + 1)
@@ -822,11 +822,11 @@ async def test_faults_without_number_are_told_only_so_often(monkeypatch: pytest.
             await record.wait(UserText, known + 1)
 
         await flood()
-        assert len(record.of(Failed)) == realtime.MAX_COMPLAINTS
+        assert len(record.of(Failed)) == realtime_state.MAX_COMPLAINTS
         assert "no event" in record.of(Failed)[0].message
-        monkeypatch.setattr(realtime, "COMPLAINTS_SECONDS", 0.0)
+        monkeypatch.setattr(realtime_state, "COMPLAINTS_SECONDS", 0.0)
         await flood()
-        assert len(record.of(Failed)) > 3 * realtime.MAX_COMPLAINTS
+        assert len(record.of(Failed)) > 3 * realtime_state.MAX_COMPLAINTS
 
 
 async def test_a_response_calls_only_so_many_functions_at_once() -> None:
@@ -845,7 +845,9 @@ async def test_a_response_calls_only_so_many_functions_at_once() -> None:
             await service.end(f"more{r}")
         await service.transcript("u", "Hello.")
         await record.wait(UserText)
-        assert len(booking.made) <= len(brain._tasks) <= realtime.MAX_TASKS + 20  # with those that wait for results
+        assert (
+            len(booking.made) <= len(brain._state.tasks) <= realtime_replies.MAX_TASKS + 20
+        )  # with those that wait for results
         booking.let.set()
         await until(lambda: len(results(service)) == len(booking.made))
 
@@ -893,11 +895,11 @@ async def test_text_without_end_is_cut() -> None:
             await service.write("r2", text)
         await service.transcript("u", "Hello.")
         await record.wait(UserText)
-        assert sum(map(len, brain._responses["r2"].reply.written.values())) == MAX_TEXT
+        assert sum(map(len, brain._replies.under_way["r2"].reply.written.values())) == MAX_TEXT
 
 
 async def test_what_waits_behind_text_that_is_read_aloud_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(realtime, "MAX_BEHIND", 100_000)
+    monkeypatch.setattr(realtime_output, "MAX_BEHIND", 100_000)
     async with script(lambda config: Mumbles("en-us", config.language)) as (brain, record, service):
         await service.begin("r1")
         await service.write("r1", "This comes as text. ")
@@ -907,7 +909,7 @@ async def test_what_waits_behind_text_that_is_read_aloud_is_bounded(monkeypatch:
         assert [failed.message for failed in record.of(Failed)] == ["the reply is too long; it is cut off"]
         await until(lambda: service.of("response.cancel"))
         assert [event["response_id"] for event in service.of("response.cancel")] == ["r1"]
-        assert not brain._responses["r1"].reply.behind
+        assert not brain._replies.under_way["r1"].reply.behind
 
 
 async def test_what_the_service_names_is_bounded() -> None:
@@ -917,7 +919,7 @@ async def test_what_the_service_names_is_bounded() -> None:
         await service.say("r1", "Hello.", item="i" * 1000)
         await service.call("r1", "c" * 1000)
         await service.call("r1", "c", '"' + "a" * 100_000 + '"')
-        for n in range(realtime.MAX_ITEMS + 10):
+        for n in range(realtime_output.MAX_ITEMS + 10):
             await service.say("r1", "a", 0.01, item=f"item{n}")
         assert (await record.wait(ReplyFinished)).reason == "cancelled"
         told = [failed.message.rpartition(": ")[2] for failed in record.of(Failed)]
@@ -926,9 +928,9 @@ async def test_what_the_service_names_is_bounded() -> None:
             *["a call is too long"] * 2,
             "the reply is too long; it is cut off",
         ]
-        assert len(brain._responses["r1"].reply.told) <= realtime.MAX_ITEMS + 1
+        assert len(brain._replies.under_way["r1"].reply.told) <= realtime_output.MAX_ITEMS + 1
         await service.begin("r2")
-        for n in range(realtime.MAX_ITEMS + 10):
+        for n in range(realtime_output.MAX_ITEMS + 10):
             await service.send("response.output_audio.delta", response_id="r2", item_id=f"item{n}", delta="AAAA")
         assert (await record.wait(ReplyFinished, 2)).reason == "cancelled"
-        assert len(brain._responses["r2"].reply.items) <= realtime.MAX_ITEMS + 1
+        assert len(brain._replies.under_way["r2"].reply.items) <= realtime_output.MAX_ITEMS + 1

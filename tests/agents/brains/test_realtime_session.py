@@ -161,9 +161,9 @@ def test_a_key_is_wanted_where_it_goes() -> None:
     azure = "wss://x.openai.azure.com/openai/v1/realtime?deployment=mine"
     made = make_brain(config(Realtime(url=azure, api_key="k", params={"model": "m"})), ours)
     assert isinstance(made, RealtimeBrain)
-    assert (made._url, made._headers) == (azure, {"api-key": "k"})
+    assert (made._link._url, made._link._headers) == (azure, {"api-key": "k"})
     plain = make_brain(config(Realtime(url="wss://a.example/rt", api_key="k", params={"model": "m"})), ours)
-    assert isinstance(plain, RealtimeBrain) and plain._url == "wss://a.example/rt?model=m"
+    assert isinstance(plain, RealtimeBrain) and plain._link._url == "wss://a.example/rt?model=m"
 
 
 def test_only_params_change_while_it_runs() -> None:

@@ -78,6 +78,50 @@ def test_documented_defaults_are_the_real_ones(kind: type[msgspec.Struct], turns
     assert default(llm, "max_history") == read.llm.max_history
 
 
+def sections(kind: type[msgspec.Struct], prefix: str = "properties") -> list[str]:
+    """The paths of every field that is an object."""
+    found = []
+    for info in fields(kind):
+        path, nested = f"{prefix}.{info.encode_name}", reading.struct_of(info.type)
+        if nested is not None:
+            found += [path, *sections(nested, path)]
+        elif get_origin(info.type) is Annotated and get_origin(get_args(info.type)[0]) is dict:
+            found.append(path)
+    return found
+
+
+def put(body: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    name, _, rest = path.partition(".")
+    return {**body, name: put(body.get(name) or {}, rest, value) if rest else value}
+
+
+@pytest.mark.parametrize(
+    ("version", "path"),
+    [("v1", path) for path in sections(b.PropertiesV1)] + [("v2", path) for path in sections(b.PropertiesV2)],
+)
+def test_an_empty_object_is_as_if_it_were_not_there(version: w.Version, path: str) -> None:
+    """In every section. `record` alone says something by being there, which is ours, and documented."""
+    body = BODIES[version]
+    if path == "properties.custom_llm":
+        return  # which must be there, and its url
+    plain = w.parse_join(put(body, path, None), version)
+    read = w.parse_join(put(body, path, {}), version)
+    if path == "properties.record":
+        assert (plain.record, read.record) == (None, "")
+        return
+    assert read == plain
+    if path.count(".") == 1 and path != "properties.labels":  # what is in it says nothing either
+        assert w.parse_join(put(body, path, {"nobodys": 1}), version) == plain
+        nulls = dict.fromkeys(("enable", "params", "mode", "content"))
+        assert w.parse_join(put(body, path, nulls), version) == plain
+
+
+def test_the_older_switch_makes_something_of_an_empty_mllm() -> None:
+    body = put(V2, "properties.advanced_features.enable_mllm", True)
+    assert w.parse_join(put(body, "properties.mllm", {}), "v2").brain == "realtime"
+    assert w.parse_join(put(body, "properties.mllm", {"enable": True}), "v2").brain == "realtime"
+
+
 def test_the_whole_of_v1() -> None:
     """The example of reference 002, its -1 included."""
     body = {

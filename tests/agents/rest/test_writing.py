@@ -74,6 +74,7 @@ REALTIME = AgentConfig(
         mcp_servers=[o.McpServer(name="m", endpoint="https://mcp.example.org", headers={"X": "y"})],
     ),
     greeting=o.Greeting(mode="single_every"),
+    asked_language="auto",
     turn_detection=TurnDetection(end_of_speech="vad", speaking_interrupt_duration_ms=300),
     interruption=o.Interruption(enabled=False, when_off="ignore"),
     realtime=o.Realtime(

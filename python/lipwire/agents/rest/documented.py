@@ -57,6 +57,7 @@ def _named(*vendors: Set[str]) -> str:
 
 GEMINIS = "must be left out: it is Gemini's"
 MODE = "where it is left out that of the one config that is there; configs of another mode are not used"
+THERE = "a section that says anything is enabled, unless this is false"
 TABLE: tuple[Row, ...] = (
     Row("preset", "done", f"the server's own services stand in for {', '.join(PRESETS)}; others are refused"),
     Row("pipeline_id", "done", "the server's own settings stand in for a pipeline that lies with Agora"),
@@ -99,7 +100,7 @@ TABLE: tuple[Row, ...] = (
     # -- what it says by itself
     Row("parameters.silence_config.{timeout_ms,action,content}", "done", "[silence](runtime.md)"),
     Row("parameters.farewell_config.{graceful_enabled,graceful_timeout_seconds}", "done", "30 s where nothing is said"),
-    Row("filler_words.enable", "done", "a section that is there is enabled, unless this is false"),
+    Row("filler_words.enable", "done", THERE),
     Row("filler_words.trigger.{mode,fixed_time_config.response_wait_ms}", "done"),
     Row("filler_words.content.mode", "done", '"generated" needs `static_config` as well, whose phrases are said'),
     Row("filler_words.content.static_config.{phrases,selection_rule}", "done"),
@@ -114,7 +115,8 @@ TABLE: tuple[Row, ...] = (
     Row(
         "asr.language",
         "done",
-        '"auto", "multi" and "" are en-US, with a vendor, too: none is detected (Deepgram: `params.language` "multi")',
+        '"auto", "multi" and "" are en-US, with a vendor, too: none is detected (Deepgram: `params.language` "multi"), '
+        "which `services.language` of the answer says",
     ),
     Row("asr.keywords", "done", "the server's own ears are told, too; pocketsphinx cannot be"),
     Row("asr.params*", "done", "the vendor's own fields: what it does not know is refused"),
@@ -178,7 +180,7 @@ TABLE: tuple[Row, ...] = (
     Row("llm.tools[].function.{name,description,parameters*}", "done"),
     Row("llm.tools[].server.{method,url,headers,body,timeout_ms}", "done", "no placeholder in the host of a url"),
     # -- mllm
-    Row("mllm.enable", "done", "a section that is there is enabled, unless this is false"),
+    Row("mllm.enable", "done", THERE),
     Row("mllm.vendor", "done", f"{' and '.join(VENDORS)}; {', '.join(OTHERS)} are refused"),
     Row("mllm.{url,api_key,messages}", "done", "without `url` the server's own"),
     Row("mllm.params.{model,voice,instructions}", "done"),
@@ -217,13 +219,18 @@ TABLE: tuple[Row, ...] = (
     ),
     Row("mllm.turn_detection.semantic_vad_config.eagerness", "done"),
     # -- the face
-    Row("avatar.enable", "done", "false: no face, whatever the vendor"),
+    Row("avatar.enable", "done", f"{THERE}, whatever the vendor"),
     Row(
         "avatar.vendor",
         "done",
         '"generic": a face of this server, or with `params.api_base_url` anybody\'s; others are told what to use',
     ),
-    Row("avatar.params", "done", "works with mllm, too"),
+    Row(
+        "avatar.params",
+        "done",
+        "works with mllm, too; an `avatar_id` that is not here shows the server's own face, unless `any_avatar` is "
+        "false",
+    ),
     # -- turns
     Row("turn_detection.mode", "done", '"default"'),
     Row("turn_detection.config.speech_threshold", "done"),

@@ -131,20 +131,28 @@ def nobodys(url: str) -> bool:
     return False
 
 
+def _says_nothing(value: Any) -> bool:
+    """Whether it is null, or an object of nothing else."""
+    return value is None or (isinstance(value, dict) and all(map(_says_nothing, value.values())))
+
+
 def _settled(body: Mapping[str, Any], version: Version) -> dict[str, Any]:
-    """A body without the sections that it switches off: nothing of them is looked at."""
+    """A body without the sections that it switches off, or that could be switched on and say nothing: nothing of them
+    is looked at."""
     properties = body.get("properties")
     if not isinstance(properties, dict):
         return dict(body)
     kept = dict(properties)
     for name in ("avatar", "mllm", "filler_words") if version == "v2" else ("avatar",):
         section = kept.get(name)
-        if isinstance(section, dict) and section.get("enable") is False:
+        if isinstance(section, dict) and (section.get("enable") is False or _says_nothing(section)):
             del kept[name]
     features, realtime = kept.get("advanced_features"), kept.get("mllm")
-    older_off = isinstance(features, dict) and features.get("enable_mllm") is False
-    if older_off and isinstance(realtime, dict) and realtime.get("enable") is None:
+    older = features.get("enable_mllm") if isinstance(features, dict) else None
+    if older is False and isinstance(realtime, dict) and realtime.get("enable") is None:
         del kept["mllm"]
+    if older is True and isinstance(properties.get("mllm"), dict) and _says_nothing(properties["mllm"]):
+        kept["mllm"] = {"enable": True}
     if isinstance(features, dict) and features.get("enable_tools") is False:
         for name in ("llm", "mllm"):
             if isinstance(section := kept.get(name), dict):
@@ -237,7 +245,9 @@ def parse_join(body: Mapping[str, Any], version: Version, ours: Callable[[str], 
     given_properties = settled.get("properties")
     raw = given_properties if isinstance(given_properties, dict) else {}
     if version == "v2":
-        changes |= _v2(given, below, realtime=isinstance(raw.get("mllm"), dict))
+        asked = raw.get("mllm")
+        realtime = isinstance(asked, dict) and any(name in asked for name in b.MllmSpec.__struct_fields__)
+        changes |= _v2(given, below, realtime=realtime)
     else:
         changes["transcripts"] = "v0.3"
     if foreign is None:

@@ -135,6 +135,8 @@ def _v2(config: AgentConfig) -> dict[str, Any]:
             "headers": llm.headers or None,
         },
     }
+    if config.asked_language:
+        shared["asr"]["language"] = config.asked_language
     for section, headers in (("asr", config.stt_headers), ("tts", config.tts_headers)):
         if headers:
             shared[section]["headers"] = headers

@@ -48,6 +48,8 @@ class ServicesReply(Struct, kw_only=True, omit_defaults=True):
     """what tells that a turn is over,"""
     activity: InUse | None = None
     """and what tells that somebody speaks."""
+    language: InUse | None = None
+    """The language that it hears, where another word was said for it."""
 
 
 class AgentReply(Struct, kw_only=True, omit_defaults=True):

@@ -50,16 +50,19 @@ def test_what_it_says() -> None:
 
 
 def test_whether_it_is_there() -> None:
-    there: tuple[dict[str, Any], ...] = ({"api_key": "k"}, {}, {"params": {}}, {"params": {"model": None}})
+    there: tuple[dict[str, Any], ...] = ({"api_key": "k"}, {"enable": True}, {"params": {"model": "m"}})
     for on in there:
         assert joined(on).brain == "realtime"
+    nothing: tuple[dict[str, Any], ...] = ({}, {"params": {}}, {"params": {"model": None}})
+    for off in nothing:
+        assert joined(off).brain == "cascade"
     assert joined({"vendor": "openai"}, advanced_features={"enable_mllm": True}).realtime == Realtime()
-    for off in (
+    for none in (
         joined(None),
         joined({"enable": False, "vendor": "gemini", "params": {"affective_dialog": True}}),
         joined({"vendor": "gemini"}, advanced_features={"enable_mllm": False}),
     ):
-        assert (off.brain, off.realtime) == ("cascade", None)
+        assert (none.brain, none.realtime) == ("cascade", None)
     with pytest.raises(
         InvalidAgentRequest, match=r"properties\.mllm must be there, with advanced_features.enable_mllm"
     ):

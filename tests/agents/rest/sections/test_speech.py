@@ -110,7 +110,8 @@ def test_a_vendor_that_no_document_knows_is_for_the_list_of_those_that_are_calle
 
 @pytest.mark.parametrize("language", [None, "", "auto", "multi"])
 def test_the_language_is_the_servers_default(language: str | None) -> None:
-    assert joined(asr={"language": language}).language == "en-US"
+    config = joined(asr={"language": language})
+    assert (config.language, config.asked_language) == ("en-US", language or "")
     beside = joined(asr={"language": language}, turn_detection={"language": "de-DE"})
     assert beside.language == ("de-DE" if language is None else "en-US")  # null is as if it were not there
 
@@ -136,7 +137,10 @@ def test_what_agentkit_puts_into_params_is_heard() -> None:
     assert (config.language, config.asr_keywords) == ("de-DE", [])
     assert config.asr == Vendor(name="deepgram", params=own["params"])
     for language in ("multi", "auto"):  # nobody says which
-        assert joined(asr={"language": "de-DE", "params": {"language": language}}).language == "en-US"
+        config = joined(asr={"language": "de-DE", "params": {"language": language}})
+        assert (config.language, config.asked_language) == ("en-US", language)
+        config = joined(asr={"vendor": "deepgram", "params": {"key": "k", "language": language}})
+        assert (config.language, config.asked_language) == ("en-US", "")  # which is for the vendor to detect
     for other in ("", "a code of theirs", 5, None, "de"):
         assert joined(asr={"language": "de-DE", "params": {"language": other}}).language == "de-DE"
 

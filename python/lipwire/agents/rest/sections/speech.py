@@ -82,6 +82,8 @@ def speech(given: Given) -> Changes:
     language = _language(asr, asr.get("language", given.get("turn_detection.language")))
     if language not in (None, "", "auto", "multi"):
         changes["language"] = language
+    elif language and not (_hears(asr) and _params(asr).get("language")):  # else the vendor makes what it likes of it
+        changes["asked_language"] = language
     for section, name, own in ((asr, "asr", "ears hear"), (tts, "tts", "voice speaks")):
         _check_key(section, name, f"the server's own {own}")
     keywords = asr.get("keywords", [])

@@ -1,0 +1,111 @@
+"""What users say. No socket, no event loop, no real clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from lipwire.agents import actions as c
+from lipwire.agents.brains import base as b
+from lipwire.agents.listening import loud
+from lipwire.agents.options import Filler
+from lipwire.errors import BadState
+from support.conversing import Desk, shown, speaking
+
+
+def test_the_loud_one_of_several_users_is_the_one_who_speaks() -> None:
+    d = Desk()
+    shout, hum = b"\x00\x10" * 160, b"\x01\x00" * 160
+    assert loud(shout) and not loud(hum) and not loud(b"")
+    d("hear", "7", hum)
+    d("hear", "8", hum)
+    d.user_says("quiet", "i1")
+    d("hear", "8", shout)
+    d.user_says("loud", "i2")
+    assert [turn["user"] for turn in d.conversation.turns.as_list()] == ["7", "8"]
+
+
+def test_paused_it_hears_silence_and_says_nothing() -> None:
+    d = Desk(voice_commands=True)
+    d("joined", "7")
+    d.user_says("Hey Aria, stop.")
+    assert d.conversation.paused and d.conversation.state == "idle"
+    for _ in range(300):
+        d("hear", "7", b"\x01\x00" * 160)
+    assert {action.pcm for action in d.of(c.Hear)} == {bytes(320)} and len(d.of(c.Hear)) == 210
+    assert {spot.wanted for spot in d.of(c.Spot)} == {"start"}
+    d.reply("r1")
+    assert d.of(c.Interrupted) == [c.Interrupted("r1", 0.0, "")]
+    for call in ("speak", "tell"):
+        with pytest.raises(BadState, match="paused"):
+            d(call, "hello")
+    d("command", "start")
+    assert d.states()[-1] == "listening"
+
+
+def test_what_is_asked_while_the_user_speaks_leaves_the_users_turn_whole() -> None:
+    d = Desk(filler=Filler(wait_ms=500, phrases=["Let me see."]))
+    d("joined", "7")
+    d.brain(b.SpeechStarted(0, "i1"))
+    asked = d("tell", "What?")
+    d.reply("r1", "Nothing.", ms=100)
+    d.play("r1")
+    d.run(0.1)
+    d.play(None)
+    d("over", d.live("r1"))
+    assert asked.outcome == "finished"
+    d.brain(b.SpeechStopped(100_000_000, "i1"), b.UserText("i1", "What is it?", True))
+    d.run(0.8)
+    assert len(d.of(c.Fill)) == 1
+    d.brain(b.ReplyStarted("r2", 0, "i1"), b.ReplyText("r2", "A bell."))
+    turns = d.conversation.turns.as_list()
+    assert [(turn["user_text"], turn["end_reason"]) for turn in turns] == [("What is it?", None), ("What?", "finished")]
+    assert d.live("r2").turn_id == 1 and turns[0]["speech_ms"] == 100
+
+
+def test_what_users_said_stands_before_its_answer_whenever_it_becomes_known() -> None:
+    d = Desk()
+    for n in (1, 2, 3):
+        d.brain(b.SpeechStarted(0, f"i{n}"), b.SpeechStopped(0, f"i{n}"))
+        d.reply(f"r{n}", f"answer {n}")
+        d("over", d.live(f"r{n}"))
+    for n in (3, 1, 2):
+        d.brain(b.UserText(f"i{n}", f"question {n}", True))
+    history = [(entry["content"], entry["turn_id"]) for entry in d.conversation.history.as_list()]
+    assert history == [(f"{what} {n}", n) for n in (1, 2, 3) for what in ("question", "answer")]
+
+
+def test_it_nods_while_the_user_goes_on_and_at_no_other_time() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.run(1.0)
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == []  # nobody speaks
+    d.brain(b.SpeechStarted(d.clock * 1_000_000_000 // 48_000))
+    d.run(0.5)
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == []  # he has only begun
+    d.run(1.0)
+    d.brain(b.SpeechResumed(300))
+    d.run(1.0)
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == [(None, "beat")]
+    d.run(3.5)
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == [(None, "beat")] * 2
+    d.run(5.0)
+    d.conversation.config.feelings = False
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == [(None, "beat")] * 2
+    d.conversation.config.feelings = None
+    d.brain(b.SpeechStopped(d.clock * 1_000_000_000 // 48_000))
+    d.brain(b.SpeechResumed(300))
+    assert shown(d) == [(None, "beat")] * 2 and d.conversation.state == "thinking"
+
+
+def test_it_does_not_nod_into_what_it_says() -> None:
+    d = Desk()
+    speaking(d)
+    d.brain(b.SpeechStarted(0))
+    d.run(2.0)
+    d.brain(b.SpeechResumed(300))  # it is held, and nobody knows whether the user means it
+    assert shown(d) == []
