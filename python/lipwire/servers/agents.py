@@ -209,7 +209,7 @@ def _control(
         if scope is not None and config.channel != scope:
             raise AgentForbidden(f"the token is for channel {scope!r}")
         manager.check(config, elsewhere=scope is None)  # names are looked up for who may have an agent only
-        await w.check_urls(body, version, outward.of(owner), ours, config)
+        await w.check_urls(body, version, outward.of(owner), ours, config, manager.start_timeout)
         try:
             record = await manager.start(config, elsewhere=scope is None)
         except InvalidArgument as exc:
@@ -240,7 +240,7 @@ def _control(
         body = await read_object(request)
         changes = w.parse_update(body, version, record.config, whole=whole)
         running(record, whole)
-        await w.check_urls(body, version, outward.of(record.config.owner))
+        await w.check_urls(body, version, outward.of(record.config.owner), seconds=manager.start_timeout)
         try:
             running(record, whole).update(changes)
         except InvalidArgument as exc:

@@ -273,8 +273,8 @@ BAD += [("v2", path, value) for path, values in V2_BAD.items() for value in valu
 @pytest.mark.parametrize(("version", "path", "value"), BAD)
 def test_each_field_is_checked_and_named(version: w.Version, path: str, value: Any) -> None:
     error = refused(changed(BODIES[version], path, value), version)
-    assert error.faults[0].loc == path
-    assert str(error).startswith(f"{path} ")
+    assert re.fullmatch(rf"{re.escape(path)}(\.a|\.model|\[0\])?", error.faults[0].loc)  # or a member of it
+    assert str(error).startswith(f"{error.faults[0].loc} ")
     assert (w.STATUS[type(error)], error.reason) == (400, "InvalidRequest")
     assert isinstance(error, ValueError | LipwireError)
     assert len(str(error)) < 400
@@ -299,7 +299,8 @@ def test_headers_are_checked_and_not_told() -> None:
     for wrong, words in (
         ({"Host": "s3cret"}, "has Host, which"),
         ({"X-A": "s3cret\r\nX-B: 1"}, "a value for X-A"),
-        ({"X-A": 5, "X-B": "s3cret"}, 'got ["X-A", "X-B"]'),
+        ({"X-A": 5, "X-B": "s3cret"}, "headers.X-A must be a string, got a number"),
+        (["s3cret"], "got a list"),
     ):
         told = str(refused(changed(V2, "properties.llm.headers", wrong), "v2"))
         assert words in told and "s3cret" not in told
