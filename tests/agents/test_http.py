@@ -9,14 +9,15 @@ import ssl
 import subprocess
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import InvalidStatus
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from lipwire.agents import http
 from lipwire.agents.brains.chat import ChatClient
@@ -28,7 +29,9 @@ from lipwire.agents.http import ServiceClient, ServiceError, failure, fetch, ref
 from lipwire.agents.options import McpServer, ToolServer
 from lipwire.agents.speech.stt import HttpStt
 from lipwire.agents.speech.vendors.openai import OpenAiTts
+from lipwire.errors import LipwireError
 from lipwire.outward import Outward, OutwardRefused, Resolve
+from lipwire.provider.client import Direct
 from support.fakes.server import HttpFake, Request, Response
 
 Answer = Callable[[str], str]
@@ -480,6 +483,7 @@ async def test_a_websockets_handshake_is_not_logged(caplog: pytest.LogCaptureFix
 # ----------------------------------------------------------------------------------------------- what answers unpack to
 
 VAST = 64 << 20
+MESSAGE = 1 << 20
 
 
 class Bomb(HttpFake):
@@ -576,3 +580,40 @@ def test_what_repeats_a_secret_is_not_told() -> None:
     for text in ("no such city", "it is me", "http://a.test/s/"):
         assert http.harmless(text, url, "Bearer sk-1234", "de", None) == text
     assert http.harmless("is http://[ a URL?", "http://[") == ""
+
+
+async def test_a_websocket_unpacks_nothing_and_few_messages_wait() -> None:
+    sent: list[int] = []
+
+    async def talk(ws: ServerConnection) -> None:
+        with suppress(ConnectionClosed):
+            for _ in range(16):
+                await ws.send(bytes(MESSAGE))
+                sent.append(MESSAGE)
+
+    async with serve(talk, "127.0.0.1", 0, compression="deflate") as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        direct = Direct(url)
+        for made in (http.opened("it", url, {}), direct.connect(url, {})):
+            ws = await made
+            assert ws.response is not None and "sec-websocket-extensions" not in ws.response.headers
+            await asyncio.sleep(0.3)
+            assert len(sent) < 16, "the service waits until it is read"
+            async with asyncio.timeout(20):
+                for _ in range(16):
+                    assert len(await ws.recv()) == MESSAGE
+            await ws.close()
+            sent.clear()
+        await direct.close()
+
+
+async def test_a_redirect_to_what_is_no_url_is_told() -> None:
+    outward = Outward(["127.0.0.1"])
+    async with serving() as server:
+        for place in ("//[", "http://[::1", "http://[x]/", "http://h:99999/"):
+            server.answer = redirect(place)
+            url = f"http://127.0.0.1:{server.port}/a"
+            with pytest.raises(LipwireError, match="the picture"):
+                await fetch("the picture", url, outward, most=100, seconds=5)
+            with pytest.raises(ServiceError, match="what it is at"):
+                await http.opened("what it is", url.replace("http", "ws"), {}, outward)

@@ -28,8 +28,8 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 
-from ..answers import IDENTITY, beginning, pieces
-from ..errors import BadState, LipwireError
+from ..answers import IDENTITY, beginning, read_all
+from ..errors import BadData, BadState, LipwireError
 from ..outward import HTTP, PORTS, WEBSOCKET, Outward, OutwardRefused, redact, secrets_of, site
 from .headers import joined
 
@@ -195,7 +195,7 @@ async def fetch(what: str, url: str, outward: Outward, *, most: int, seconds: fl
     except ModuleNotFoundError as exc:
         raise BadState("agents need httpx: pip install 'lipwire[agents]'") from exc
     transport = None if outward.anything else _checked_transport(outward, httpx.Limits(max_connections=2))
-    first, body = url, b""
+    first = url
     try:
         await outward.check(url)
         async with asyncio.timeout(seconds), _client(timeout=seconds, transport=transport) as client:
@@ -206,21 +206,27 @@ async def fetch(what: str, url: str, outward: Outward, *, most: int, seconds: fl
                 if not (left and response.is_redirect):
                     break
                 await response.aclose()
-                url = urljoin(url, response.headers.get("location", ""))
+                url = _joined(what, url, response.headers.get("location", ""))
                 await outward.check(url)
             if response.status_code != 200:
                 raise await refusal(what, url, response)
-            async for piece in pieces(response):
-                body += piece
-                if len(body) > most:
-                    raise TooLarge(f"{what} at {site(first)} has more than {most} bytes")
+            return await read_all(response, most)
+    except BadData as exc:
+        raise TooLarge(f"{what} at {site(first)} has more than {most} bytes") from exc
     except OutwardRefused as exc:
         raise OutwardRefused(f"{what} {exc}") from exc
     except TimeoutError as exc:
         raise ServiceError(f"{what} at {site(first)} did not come within {seconds:g} s") from exc
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         raise failure(what, url, exc) from exc
-    return body
+
+
+def _joined(what: str, url: str, location: str) -> str:
+    """Where a redirect leads. Raises ServiceError: it cannot be read."""
+    try:
+        return urljoin(url, location)
+    except ValueError as exc:
+        raise ServiceError(f"{what} at {site(url)} failed: it redirects to what is no URL") from exc
 
 
 def _onward(url: str, response: httpx.Response) -> str | None:
@@ -326,8 +332,10 @@ def websocket(url: str, outward: Outward | None = None, **options: Any) -> conne
 class _Connect(connect):
     def __init__(self, url: str, outward: Outward | None, **options: Any) -> None:
         # A proxy of the environment is used, but never for what runs on this machine, nor for what is to be checked: it
-        # would look the name up by itself. At debug websockets logs whole requests, keys included.
+        # would look the name up by itself. At debug websockets logs whole requests, keys included. Nothing is packed,
+        # as with answers by HTTP: 16 kB may be 16 MB; and few messages wait, the largest of which are as large.
         local = urlsplit(url).hostname in ("127.0.0.1", "localhost")
+        options = {"compression": None, "max_queue": MAX_QUEUE, **options}
         super().__init__(url, proxy=None if local else True, logger=_silent(), **options)
         self._outward = outward
 
@@ -361,6 +369,8 @@ HANDSHAKE = 10.0
 """Seconds until a WebSocket stands."""
 MAX_MESSAGE = 16 << 20
 """Bytes of one message."""
+MAX_QUEUE = 2
+"""Messages that wait to be read; then the service does."""
 
 
 async def opened(

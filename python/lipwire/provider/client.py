@@ -108,6 +108,8 @@ class Direct:
                 url,
                 additional_headers=headers,
                 max_size=1 << 20,
+                max_queue=8,
+                compression=None,  # 1 kB may be 1 MB
                 proxy=None,
                 open_timeout=TIMEOUT,
                 ssl=self._trusted(url),
