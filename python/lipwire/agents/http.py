@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import errno
+import html
+import json
 import logging
 import os
 import re
@@ -22,7 +24,7 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
@@ -435,9 +437,13 @@ LEAST_SEGMENT = 16
 """The same for a part of a URL's path."""
 
 
-def repeats(text: str, url: str, *secrets: str | None) -> bool:
-    """Whether a text has a secret of a request in it: one of its URL's (user and password, values of the query, long
-    parts of the path), or one of `secrets` (the key; values of headers)."""
+PART = 16
+"""So many characters of a secret that is as long or longer give it away."""
+HIDDEN = "***"
+
+
+def _known(url: str, secrets: Iterable[str | None]) -> set[str]:
+    """The secrets of a request, in each way in which texts have them."""
     known = secrets_of(url) | {secret for secret in secrets if secret}
     known |= {secret.rpartition(" ")[2] for secret in known}  # of "Bearer ..."
     with suppress(ValueError):  # no URL: all of it is one
@@ -446,13 +452,48 @@ def repeats(text: str, url: str, *secrets: str | None) -> bool:
             user = f"{unquote(parts.username or '')}:{unquote(parts.password)}"
             known.add(base64.b64encode(user.encode()).decode())
         known |= {part for part in parts.path.split("/") if len(part) >= LEAST_SEGMENT}
-    return any(len(one) >= LEAST_SECRET and (one in text or unquote(one) in text) for one in known)
+    found = set[str]()
+    for one in known | {unquote(one) for one in known}:
+        if len(one) >= LEAST_SECRET:
+            in_json = json.dumps(one)[1:-1], json.dumps(one, ensure_ascii=False)[1:-1]
+            found |= {one, quote(one, safe=""), html.escape(one), html.escape(one, quote=False), *in_json}
+            found |= {each.replace("/", "\\/") for each in in_json}  # as PHP writes it
+    return found
+
+
+def _without(text: str, known: Iterable[str]) -> str:
+    """The text, HIDDEN in the place of what it has of secrets."""
+    short = {one for one in known if len(one) < PART}
+    grams = {one[at : at + PART] for one in known for at in range(len(one) - PART + 1)}
+    kept, end = list[str](), 0
+    for begin in range(len(text) - PART + 1) if grams else ():
+        if text[begin : begin + PART] in grams:
+            if begin > end or not kept:
+                kept += [text[end:begin], HIDDEN]
+            end = begin + PART
+    text = "".join((*kept, text[end:]))
+    for one in sorted(short, key=len, reverse=True):
+        text = text.replace(one, HIDDEN)
+    return text
+
+
+def _repeats(text: str, known: Iterable[str]) -> bool:
+    ways = {text, unquote(text), html.unescape(text), text.replace("\\/", "/")}
+    return any(_without(one, known) != one for one in ways)
+
+
+def repeats(text: str, url: str, *secrets: str | None) -> bool:
+    """Whether a text has a secret of a request in it, or a part of one: one of its URL's (user and password, values of
+    the query, long parts of the path), or one of `secrets` (the key; values of headers)."""
+    return _repeats(text, _known(url, secrets))
 
 
 def harmless(text: str, url: str, *secrets: str | None) -> str:
-    """What a service said, for a model; "" where it repeats a secret, as pages do that list a request's headers.
-    `secrets`: as `repeats` has them."""
-    return "" if repeats(text, url, *secrets) else text
+    """What a service said, for a model, without the secrets that it repeats, as pages do that list a request's headers;
+    "" where it repeats one in a way of its own. `secrets`: as `repeats` has them."""
+    known = _known(url, secrets)
+    text = _without(text, known)
+    return "" if _repeats(text, known) else text
 
 
 def log_details(what: str, text: str, url: str, *secrets: str | None) -> None:
