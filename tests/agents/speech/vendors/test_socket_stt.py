@@ -366,3 +366,13 @@ async def test_a_service_that_talks_on(
             with pytest.raises(ServiceError, match=words):
                 await heard(stt, spoken("alpha", "bravo", "charlie"))
         await stt.close()
+
+
+@ALL
+async def test_after_the_end_nothing_is_opened(name: str) -> None:
+    async with listening(name) as (fake, stt):
+        assert plain((await heard(stt, spoken("alpha"))).text) == "alpha"
+        await stt.close()
+        with pytest.raises(ServiceError, match="has been closed"):
+            await heard(stt, spoken("bravo"))
+        assert len(fake.handshakes) == 1
