@@ -157,20 +157,22 @@ class Interruptions:
     def reply(self, reply_id: str, item_id: str | None = None) -> Reply | None:
         """The reply of that id, begun if need be; None if it is over or not to be said. `item_id`: the user's item that
         it answers, if any."""
-        reply = self._saying.replies.get(reply_id)
+        reply, due = self._saying.replies.get(reply_id), self._saying.due
         if reply is None:
             if self._answers_nothing(item_id):
                 reply = Reply("agent")
                 reply.state = "refused"
                 assert self.settled is not None
                 self.settled.answers.append(reply)
-            elif item_id is None and (kept := next((one for one in self._saying.waiting if not one.own_words), None)):
+            elif item_id is None and (kept := self._saying.unnamed) is not None:
                 reply = kept
-            elif self._gave_way(item_id) and (self._saying.due is None or self._saying.due.state == "asked"):
+            elif self._gave_way(item_id) and (due is None or due.state == "asked"):
                 reply = Reply("agent")
                 reply.state = "refused"
+            elif due is None or due.id:
+                reply = Reply("agent")
             else:
-                reply, self._saying.due = self._saying.due or Reply("agent"), None
+                reply, self._saying.due = due, None
             self._saying.named(reply, reply_id)
             if reply.state == "refused":
                 self._do(Interrupted(reply_id, 0.0, ""))

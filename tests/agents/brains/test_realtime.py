@@ -220,6 +220,23 @@ async def test_an_answer_that_is_to_stay_is_not_given_up_for_another() -> None:
         assert (await record.wait(ReplyFinished)).reason == "done" and not service.of("response.cancel")
 
 
+async def test_an_answer_is_known_by_its_id_before_it_begins() -> None:
+    async with script() as (brain, record, service):
+        first = brain.tell("one", interruptable=False)
+        await until(lambda: service.of("response.create"))
+        second, third = brain.respond(), brain.tell("three")
+        assert brain.tell("four", respond=False) is None
+        assert third is not None
+        brain.interrupted(third, 0.0, "")
+        await service.begin("r1", metadata=service.of("response.create")[0]["response"]["metadata"])
+        await service.end("r1")
+        await record.wait(ReplyFinished)
+        brain.tell("five")
+        await until(lambda: len(service.of("response.create")) == 2)
+        begun = [event.reply_id for event in record.of(ReplyStarted)]
+        assert begun[0] == first and len(begun) == 2 and not {second, third} & set(begun)
+
+
 async def test_a_reply_that_is_refused_as_it_begins_is_none() -> None:
     async with scene() as (brain, record, fake):
         record.on = lambda event: (  # type: ignore[assignment]

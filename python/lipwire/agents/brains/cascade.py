@@ -531,17 +531,18 @@ class CascadeBrain:
         respond: bool = True,
         metadata: Mapping[str, str] | None = None,
         interruptable: bool = True,
-    ) -> None:
+    ) -> str | None:
         self._context.add(role, text, metadata)
         if respond:
             self._replace()
-            self._answer(None, None, kept=not interruptable)
-        elif self._turn is not None:
+            return self._answer(None, None, kept=not interruptable)
+        if self._turn is not None:
             self._unanswered = True
+        return None
 
-    def respond(self, instructions: str | None = None) -> None:
+    def respond(self, instructions: str | None = None) -> str:
         self._replace()
-        self._answer(instructions, None)
+        return self._answer(instructions, None)
 
     def _replace(self) -> None:
         """What is asked now is answered in the place of what a user has said and is not understood yet."""
@@ -581,7 +582,7 @@ class CascadeBrain:
 
     # ---- replies
 
-    def _answer(self, instructions: str | None, item_id: str | None, *, kept: bool = False) -> None:
+    def _answer(self, instructions: str | None, item_id: str | None, *, kept: bool = False) -> str:
         self._unanswered = False
         for reply in list(self._replies.values()):
             if reply.kind == "chat" and not reply.kept:
@@ -590,6 +591,7 @@ class CascadeBrain:
         if kept:
             self._replies[reply_id].kept = True
             self._context.expect(reply_id)
+        return reply_id
 
     def speak(self, text: str) -> str:
         return self._begin("speak", _given(text), None)

@@ -204,16 +204,17 @@ class RealtimeBrain:
         respond: bool = True,
         metadata: Mapping[str, str] | None = None,
         interruptable: bool = True,
-    ) -> None:
+    ) -> str | None:
         self._caller.start()
         self._state.context.add(role, text)
         self._link.add_item(role, text)
-        if respond:
-            self._show()
-            self._replies.answer({}, kept=not interruptable)
+        if not respond:
+            return None
+        self._show()
+        return self._replies.answer({}, kept=not interruptable)
 
-    def respond(self, instructions: str | None = None) -> None:
-        self._replies.answer({"instructions": instructions} if instructions else {})
+    def respond(self, instructions: str | None = None) -> str:
+        return self._replies.answer({"instructions": instructions} if instructions else {})
 
     def commit(self) -> None:
         if self._append:
