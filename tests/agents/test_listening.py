@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lipwire.agents import actions as c
 from lipwire.agents.brains import base as b
+from lipwire.agents.config import TurnDetection
 from lipwire.agents.listening import loud
 from lipwire.agents.options import Filler
 from lipwire.errors import BadState
@@ -109,3 +112,15 @@ def test_it_does_not_nod_into_what_it_says() -> None:
     d.run(2.0)
     d.brain(b.SpeechResumed(300))  # it is held, and nobody knows whether the user means it
     assert shown(d) == []
+
+
+@pytest.mark.parametrize("brain", ["cascade", "guide", "echo", "realtime"])
+def test_hold_on_is_waited_for_where_turns_are_told_here(brain: Any) -> None:
+    """Another service answers it: no turn of it ends before that."""
+    d = Desk(brain=brain, turn_detection=TurnDetection(end_of_speech="semantic"))
+    d("joined", "7")
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1"), b.UserText("i1", "Hold on.", True))
+    waits = brain in ("cascade", "guide")
+    assert d.conversation.state == ("listening" if waits else "thinking")
+    d.reply("r1", "I do.")
+    assert d.conversation.turns.as_list()[0]["end_reason"] == ("no_reply" if waits else None)

@@ -20,7 +20,7 @@ from .saying import Saying
 from .speech.commands import Command, command_in
 from .speech.pauses import asks_for_pause
 from .think_actions import Thought
-from .turn_taking import Spoken, why_no_end, why_no_start
+from .turn_taking import TELLS_TURNS, Spoken, why_no_end, why_no_start
 from .turns import Turn
 
 NO_SPEECH_DUE = 0.2
@@ -179,7 +179,8 @@ class Listening:
             return None
         command = self._said(turn, event)
         detection = self._config.turn_detection
-        waits = detection.end_of_speech == "semantic" and detection.pause_state
+        ours = self._config.brain in TELLS_TURNS  # else somebody else says what is answered, and when
+        waits = ours and detection.end_of_speech == "semantic" and detection.pause_state
         if waits and turn is self._turns.open and asks_for_pause(event.text, self._config.language):
             self._saying.let_go()  # the brain waits for what follows
             self._turns.drop_open(self._state.now_ms)

@@ -202,6 +202,10 @@ async def test_what_takes_the_place_of_a_turn_whose_text_comes_late(speech: byte
         reasons = [(turn["start_reason"], turn["end_reason"]) for turn in t.agent.turns()]
         assert reasons[1:] == [("think" if how == "think" else "text", "finished")]
         assert [one["content"] for one in t.agent.history()] == ["What is it?", "Who is it?", LONG]
+        t.agent.tell("And then?")
+        await t.until(lambda: len(t.chat.requests) == 2)
+        said = [("user", "What is it?\nWho is it?"), ("assistant", LONG), ("user", "And then?")]
+        assert t.asked() == said, "the model is told it in that order, too"
 
 
 async def test_speech_to_text_that_fails_beside_what_is_said_disturbs_nothing(speech: bytes) -> None:

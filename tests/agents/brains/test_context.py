@@ -184,3 +184,23 @@ def test_a_reply_that_is_expected_stands_where_it_was_asked_for() -> None:
         context.said(f"x{number}", "")  # it came to nothing
         context.add("user", "more")
     assert told() == [("assistant", "First."), ("user", "more"), ("user", "more")] and len(context) == 3
+
+
+def test_what_becomes_known_late_stands_before_what_came_after_it() -> None:
+    context = ChatContext(3)
+    first = context.place()
+    context.add("user", "c")
+    context.said("r", "C!")
+    context.insert(first, "a")
+    context.insert(first, "b")
+    assert brief(context) == ["a", "b", "c", "C!"]
+    assert [message["turn_id"] for message in context.messages(stamped=True)] == [0, 0, 0, 0]
+    second = context.place()
+    context.insert(second, "d")
+    context.add("user", "e")
+    assert brief(context) == ["b", "c", "C!", "d", "e"][1:] and [m["turn_id"] for m in context.messages(stamped=True)]
+    for text in "fgh":
+        context.add("user", text)
+        context.said(text, text.upper())
+    context.insert(second, "x")
+    assert brief(context) == ["f", "F", "g", "G", "h", "H"], "its place is forgotten"

@@ -458,6 +458,44 @@ async def test_what_waits_is_bounded() -> None:
             brain.speak("closed")
 
 
+@pytest.mark.parametrize("bound", ["time", "bytes", "messages"])
+async def test_a_service_that_takes_nothing_has_failed(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever there is of it: pictures and texts are no sound, and are not dropped."""
+    monkeypatch.setattr(realtime_link, "STUCK", 0.3 if bound == "time" else 60.0)
+    if bound == "bytes":
+        monkeypatch.setattr(realtime_link, "MAX_LEFT_BYTES", 1 << 20)
+    elif bound == "messages":
+        monkeypatch.setattr(realtime_link, "MAX_LEFT", 100)
+    connections: list[ServerConnection] = []
+    over = asyncio.Event()
+
+    async def service(ws: ServerConnection) -> None:
+        connections.append(ws)
+        if len(connections) == 1:
+            await over.wait()  # nobody takes what comes
+            ws.transport.abort()
+        async for _ in ws:
+            pass
+
+    async with serve(service, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        config = AgentConfig(name="a", channel="c", llm=Llm(input_modalities=["text", "image"]))
+        brain, record = RealtimeBrain(config, f"ws://127.0.0.1:{port}", "m", None), Record()
+        await brain.open(record)
+        picture = np.random.default_rng(1).bytes(200_000)
+        for _ in range(150):
+            brain.see("7", picture, sent=True)
+            if bound == "time":
+                await asyncio.sleep(0)
+        failed = await record.wait(Failed)
+        assert failed.code == "REALTIME_ERROR" and not failed.fatal
+        assert ("taken nothing for 0.3 s" if bound == "time" else "does not take what it is sent") in failed.message
+        await until(lambda: len(connections) == 2 and brain._link.ws is not None)
+        assert brain._link._out_bytes == sum(len(text) for _, text in brain._link.out)
+        over.set()
+        await brain.close()
+
+
 # ------------------------------------------------------------------------- a service whose every event is the test's
 
 
@@ -820,6 +858,33 @@ async def test_what_a_call_brought_outlives_the_connection(when: str) -> None:
 
 
 # ------------------------------------------------------------------------------------------- a service without measure
+
+
+async def test_responses_that_nobody_asked_for_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    most = realtime_replies.MAX_UNASKED
+    async with script() as (brain, record, service):
+
+        async def answers(first: int, number: int) -> None:
+            for n in range(first, first + number):
+                await service.begin(f"r{n}")
+                await service.say(f"r{n}", "More!")
+                await service.end(f"r{n}")
+
+        await answers(0, most + 10)
+        failed = await record.wait(Failed)
+        assert failed.minor and f"more than {most} responses within 60 s that nobody asked for" in failed.message
+        await until(lambda: len(service.of("response.cancel")) == 10)
+        assert len(record.of(ReplyStarted)) == most and not brain._replies.under_way
+        brain.tell("What is it?")
+        await until(lambda: service.of("response.create"))
+        await service.begin("ours", metadata=service.of("response.create")[0]["response"]["metadata"])
+        await service.say("ours", "It is nothing.")
+        await service.end("ours")
+        done = await record.wait(ReplyFinished, count=most + 1)
+        assert (done.text, done.reason) == ("It is nothing.", "done"), "what is asked for is said"
+        monkeypatch.setattr(realtime_replies, "UNASKED_SECONDS", 0.0)
+        await answers(100, 1)
+        assert (await record.wait(ReplyFinished, count=most + 2)).text == "More!"
 
 
 async def test_faults_without_number_are_told_only_so_often(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ from .base import (
 )
 from .calls import MAX_ROUNDS, Call
 from .completion import Completion, Piece
-from .context import ChatContext, Round
+from .context import ChatContext, Place, Round
 from .dialects import Question
 from .dialects.base import question
 from .generation import Generation
@@ -167,8 +167,8 @@ class _UserTurn:
         self.over = False
         self.aside = False
         """Whether it goes into what the agent says or thinks, and does not interrupt it by itself."""
-        self.replaced = False
-        """Whether something that was asked meanwhile is answered in its place."""
+        self.replaced: Place | None = None
+        """Where its text belongs, if something that was asked meanwhile is answered in its place."""
         self.doubtful = False
         """Whether it goes into what the agent says, which is held until it is known what this is."""
         self.heard_at = time.monotonic()
@@ -484,7 +484,7 @@ class CascadeBrain:
                 await asyncio.wait([before])
             if turn.aside:  # nothing is due to it
                 self._emit(UserText(turn.item_id, "", True))
-            self._emit(Failed("STT_ERROR", str(exc), minor=turn.aside or turn.replaced))
+            self._emit(Failed("STT_ERROR", str(exc), minor=turn.aside or turn.replaced is not None))
             return
         if before is not None:
             await asyncio.wait([before])
@@ -492,9 +492,9 @@ class CascadeBrain:
         self._emit(UserText(turn.item_id, text, True, transcript.words))
         if turn.aside:
             return  # the conversation says what becomes of it
-        if turn.replaced:
+        if turn.replaced is not None:
             if text:
-                self._context.add("user", text)
+                self._context.insert(turn.replaced, text)
             return
         if turn.doubtful and not self._unanswered and self._is_backchannel(text):
             return  # the agent goes on with what it says
@@ -532,9 +532,10 @@ class CascadeBrain:
         metadata: Mapping[str, str] | None = None,
         interruptable: bool = True,
     ) -> str | None:
-        self._context.add(role, text, metadata)
         if respond:
             self._replace()
+        self._context.add(role, text, metadata)
+        if respond:
             return self._answer(None, None, kept=not interruptable)
         if self._turn is not None:
             self._unanswered = True
@@ -547,7 +548,7 @@ class CascadeBrain:
     def _replace(self) -> None:
         """What is asked now is answered in the place of what a user has said and is not understood yet."""
         for turn in self._not_understood:
-            turn.replaced = True
+            turn.replaced = turn.replaced or self._context.place()
 
     def update(self, changes: dict[str, Any]) -> None:
         tts = self._as_asked(changes) if "voice" in changes else None

@@ -66,6 +66,8 @@ class _Entry(Struct, eq=False):
     """Whether nothing of that has come yet."""
     given: bool = False
     """Whether it was said as it is, and answers nothing."""
+    late: bool = False
+    """Whether it became known after what stands behind it."""
 
     @property
     def runs(self) -> bool:
@@ -105,6 +107,13 @@ class _Entry(Struct, eq=False):
                 at += 1
             shares.append(self.text[begin:at].strip())
         return [*shares, self.text[at:].strip()]
+
+
+class Place(Struct, eq=False, frozen=True):
+    """Where something belongs that is not known yet."""
+
+    after: _Entry | None
+    """None = before everything."""
 
 
 class ChatContext:
@@ -156,6 +165,27 @@ class ChatContext:
         """What somebody said, or told it."""
         self._turn += role == "user"
         self._put(_Entry(role, _valid(text), metadata=dict(metadata or {})))
+        self._trim()
+
+    def place(self) -> Place:
+        """The end of what was said, for `insert`."""
+        return Place(self._entries[-1] if self._entries else None)
+
+    def insert(self, place: Place, text: str) -> None:
+        """What a user said at that place, and what became known late: before what came after it. It is left out where
+        the place itself is kept no more."""
+        at = 0
+        if place.after is not None:
+            found = next((i for i, entry in enumerate(self._entries) if entry is place.after), None)
+            if found is None:
+                return
+            at = found + 1
+        while at < len(self._entries) and self._entries[at].late:  # others of the same place came before it
+            at += 1
+        entry = _Entry("user", _valid(text), late=True)
+        turn = self._entries[at].turn if at < len(self._entries) else self._turn
+        entry.turn, entry.at_ms = max(turn, 0), round(self._now() * 1000)
+        self._entries.insert(at, entry)
         self._trim()
 
     def note(self, reply_id: str, text: str) -> None:

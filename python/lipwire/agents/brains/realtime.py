@@ -136,13 +136,13 @@ class RealtimeBrain:
         await self._link.close()  # its task may not have begun
         await self._caller.close()
 
-    def _lost(self, reason: str) -> None:
+    def _lost(self, reason: str, telling: bool) -> None:
         """The connection is gone: what was being said is broken off, what waits is said on the next one."""
         logger.info("agent %s: %s", self._config.name, reason)
         told = self._replies.lost(reason)
+        if (telling or self._speaking) and not told:
+            self._state.complain("REALTIME_ERROR", reason)
         if self._speaking:  # the next connection will not know it
-            if not told:
-                self._state.complain("REALTIME_ERROR", reason)
             self._state.emit(SpeechStopped(time.monotonic_ns()))
         self._fresh()
 
