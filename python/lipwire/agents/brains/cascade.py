@@ -574,9 +574,11 @@ class CascadeBrain:
         return make_tts(config, self._services)
 
     async def _retire(self, tts: Tts, replies: list[_Chained]) -> None:
-        for reply in replies:
-            await reply.finished.wait()
-        await tts.close()
+        try:
+            for reply in replies:
+                await reply.finished.wait()
+        finally:  # also where the brain is closed meanwhile
+            await tts.close()
 
     def tool_result(self, call_id: str, output: str) -> None:
         self._caller.result(call_id, output)
@@ -761,6 +763,9 @@ class CascadeBrain:
         if picture is not None:
             last = next((i for i in reversed(range(len(messages))) if messages[i]["role"] == "user"), None)
             if last is None:
+        except ServiceError:
+            self._context.failed(reply.id)
+            raise
                 messages.append(chat.with_picture({"role": "user", "content": ""}, picture))
             else:
                 messages[last] = chat.with_picture(messages[last], picture)
