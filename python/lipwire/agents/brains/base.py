@@ -177,7 +177,7 @@ class Brain(Protocol):
     ) -> str | None:
         """A message in text, as if it had been said; with `respond` it is answered, else it counts for the next answer,
         and for that of a user who is speaking. With `respond` it takes the place of a user's turn that is over and not
-        answered yet: that is remembered, and no more.
+        answered yet: that is remembered, and no more; but one of the system's is answered together with it.
 
         Args:
             metadata: goes to a chat service that wants it (`Llm.custom`, `Llm.metadata_enabled`), with the message.
@@ -189,7 +189,8 @@ class Brain(Protocol):
         """
 
     def respond(self, instructions: str | None = None) -> str | None:
-        """Answer now, by these instructions where given, for this one reply. Returns its id, as `tell`."""
+        """Answer now, by these instructions where given, for this one reply; with it a user's turn that is over and not
+        answered yet. Returns its id, as `tell`."""
 
     def speak(self, text: str) -> str:
         """Say exactly this, without thinking (greeting, failure message, /speak): text to speech only. Returns its

@@ -532,23 +532,24 @@ class CascadeBrain:
         metadata: Mapping[str, str] | None = None,
         interruptable: bool = True,
     ) -> str | None:
-        if respond:
-            self._replace()
+        understood = self._replace() if respond else None
         self._context.add(role, text, metadata)
         if respond:
-            return self._answer(None, None, kept=not interruptable)
+            after = understood if role == "system" else None
+            return self._answer(None, None, kept=not interruptable, after=after)
         if self._turn is not None:
             self._unanswered = True
         return None
 
     def respond(self, instructions: str | None = None) -> str:
-        self._replace()
-        return self._answer(instructions, None)
+        return self._answer(instructions, None, after=self._replace())
 
-    def _replace(self) -> None:
-        """What is asked now is answered in the place of what a user has said and is not understood yet."""
+    def _replace(self) -> asyncio.Task[None] | None:
+        """What is asked now is answered in the place of what a user has said and is not understood yet. Returns what
+        understands that: what is no question itself answers the user's."""
         for turn in self._not_understood:
             turn.replaced = turn.replaced or self._context.place()
+        return None if all(turn.aside for turn in self._not_understood) else self._last_turn
 
     def update(self, changes: dict[str, Any]) -> None:
         tts = self._as_asked(changes) if "voice" in changes else None
@@ -585,12 +586,19 @@ class CascadeBrain:
 
     # ---- replies
 
-    def _answer(self, instructions: str | None, item_id: str | None, *, kept: bool = False) -> str:
+    def _answer(
+        self,
+        instructions: str | None,
+        item_id: str | None,
+        *,
+        kept: bool = False,
+        after: asyncio.Task[None] | None = None,
+    ) -> str:
         self._unanswered = False
         for reply in list(self._replies.values()):
             if reply.kind == "chat" and not reply.kept:
                 self._drop(reply)
-        reply_id = self._begin("chat", lambda reply, speech: self._think(reply, speech, instructions), item_id)
+        reply_id = self._begin("chat", lambda reply, speech: self._think(reply, speech, instructions, after), item_id)
         if kept:
             self._replies[reply_id].kept = True
             self._context.expect(reply_id)
@@ -736,7 +744,11 @@ class CascadeBrain:
 
     # ---- thinking
 
-    async def _think(self, reply: _Chained, speech: SynthesisStream, instructions: str | None) -> None:
+    async def _think(
+        self, reply: _Chained, speech: SynthesisStream, instructions: str | None, after: asyncio.Task[None] | None
+    ) -> None:
+        if after is not None:
+            await asyncio.wait([after])
         if instructions:
             self._context.note(reply.id, instructions)
         try:
@@ -751,6 +763,9 @@ class CascadeBrain:
             else:
                 self._stamp(reply, "first_token")
                 speech.say(reply.reads(self._thinker.answer(self._context.messages(reply.id)), last=True))
+        except ServiceError:
+            self._context.failed(reply.id)
+            raise
         finally:
             self._context.noted(reply.id)
 
@@ -763,9 +778,6 @@ class CascadeBrain:
         if picture is not None:
             last = next((i for i in reversed(range(len(messages))) if messages[i]["role"] == "user"), None)
             if last is None:
-        except ServiceError:
-            self._context.failed(reply.id)
-            raise
                 messages.append(chat.with_picture({"role": "user", "content": ""}, picture))
             else:
                 messages[last] = chat.with_picture(messages[last], picture)
