@@ -11,7 +11,7 @@ from lipwire.agents.brains import base as b
 from lipwire.agents.events import AgentFailed, Said, TurnEnded
 from lipwire.agents.failures import SENTENCES
 from lipwire.agents.options import Filler
-from lipwire.agents.saying import MAX_REPLIES, REMEMBERED
+from lipwire.agents.saying import MAX_REPLIES, REMEMBERED, REPLY_DUE
 from lipwire.errors import BufferFull
 from lipwire.protocol import transcript as t
 from support.conversing import Desk, shown, speaking
@@ -447,3 +447,32 @@ def test_a_cough_into_what_fills_in_has_nothing_said_twice() -> None:
     d("over", d.live("fill-1"))
     d.run(3.0)
     assert [one.text for one in d.of(c.Fill)] == ["Let me see."]
+
+
+@pytest.mark.parametrize("why", ["interrupted", "the user speaks", "paused", "nothing comes", "it fails"])
+def test_what_filled_in_for_an_answer_that_is_let_go_is_told_to_be_all(why: str) -> None:
+    d = waiting(llm={"failure_message": ""})
+    d.run(1.3)
+    fill(d)
+    if why == "interrupted":
+        d("interrupt")
+    elif why == "the user speaks":
+        d.brain(b.SpeechStarted(0, "i2"))
+    elif why == "paused":
+        d("pause")
+    elif why == "nothing comes":
+        d.run(REPLY_DUE)
+    else:
+        d.brain(b.Failed("LLM_ERROR", "away"))
+    told = [m for m in d.messages() if isinstance(m, t.AssistantTranscription)]
+    status = t.ENDED if why in ("nothing comes", "it fails") else t.INTERRUPTED
+    assert (told[-1].text, told[-1].turn_status, told[-1].turn_id) == ("Let me see.", status, 1)
+
+
+@pytest.mark.parametrize("call", ["end", "pause", "wind_up"])
+def test_an_answer_that_is_due_as_the_agent_leaves_is_refused(call: str) -> None:
+    d = Desk()
+    d("joined", "7")
+    reply = d("tell", "And Rome?")
+    d(call)
+    assert reply.state == "refused"

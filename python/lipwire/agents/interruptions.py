@@ -90,8 +90,12 @@ class Interruptions:
         if late.replaced:
             return False
         self.cut(force=False)
+        waits = self._turns.open
+        if waits is not None and waits is not turn and waits.start_reason == "speech":
+            return False  # the user has gone on: that is answered, and this with it
         if event.final or turn.user_ended_ns is not None:
             self._saying.let_go(force=False)
+            self._turns.drop_open(self._state.now_ms, "speech")
             self._turns.again(turn)
             reply = self._saying.expect_reply("speech")
             if late.answers:  # which the brain has given, and will not give again by itself
@@ -189,7 +193,8 @@ class Interruptions:
             return
         turn = self._state.items.of(item_id)
         if not (turn in doubt.turns if turn is not None else doubt.until is not None):
-            doubt.held.append(reply)
+            if reply.interruptable:
+                doubt.held.append(reply)
         elif doubt.untold or (not self.transcribed and (self._textless or item_id is None)):
             self._interrupted()  # there will be no text, and the brain has understood something
         else:

@@ -97,21 +97,24 @@ class Saying:
             self._turns.drop_open(self._state.now_ms, "leave")
         return self.due
 
-    def let_go(self, *, force: bool = True) -> None:
+    def let_go(self, *, force: bool = True, status: t.TurnStatus = t.INTERRUPTED) -> None:
         """The answer that is due will not be said; without `force` one that must not be interrupted will, in its own
-        turn."""
+        turn. `status`: of what was said in its place."""
         due, self.due = self.due, None
         if due is None or due.state != "asked":
             return
         if force or due.interruptable:
-            self._not_said(due)
+            self._not_said(due, status)
         else:
             due.turn, self._turns.open = self._turns.open, None
             self.waiting.append(due)
 
-    def _not_said(self, answer: Reply) -> None:
-        """An answer that is due will not be said."""
+    def _not_said(self, answer: Reply, status: t.TurnStatus = t.INTERRUPTED) -> None:
+        """An answer that is due will not be said. What filled in for it is all that is."""
         answer.state = "refused"
+        answer.turn = self._turns.open
+        if answer.lead is not None and answer.turn is not None:
+            self.transcribe(answer, status, 0.0, "")
         if answer.id:
             self._do(Interrupted(answer.id, 0.0, ""))
 
@@ -213,6 +216,8 @@ class Saying:
         for reply in unsaid:
             reply.state = "refused"
             self.waiting.remove(reply)
+            if reply.lead is not None:
+                self.transcribe(reply, t.INTERRUPTED, 0.0, "")
             if reply.turn is not None:
                 self._turns.end(reply.turn, "no_reply", self._state.now_ms, cause, transport)
             if reply.id:
@@ -265,7 +270,7 @@ class Saying:
         elif turn is self._turns.open:
             if turn.user_ended_ns is None:
                 return  # the user still speaks: no reply is due yet
-            self.let_go()
+            self.let_go(status=t.ENDED)
             self._turns.end(turn, "failed", self._state.now_ms)
         message = "" if self._config.llm.failure_message == "" else sentence
         own_words = reply is not None and reply.own_words
@@ -344,7 +349,7 @@ class Saying:
         """Looks at the clock: what was waited for too long is not to come any more."""
         due = self.due
         if due is not None and due.state == "asked" and self._state.clock >= due.expected_until:
-            self.let_go()
+            self.let_go(status=t.ENDED)
             self._turns.drop_open(self._state.now_ms)
         self.refuse([one for one in self.waiting if not one.own_words and self._state.clock >= one.expected_until])
 
