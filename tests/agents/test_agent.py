@@ -759,7 +759,8 @@ async def test_what_the_brain_refuses_changes_nothing() -> None:
 
 @pytest.mark.parametrize("brain", ["echo", "script"])
 async def test_a_brain_that_keeps_its_voice_says_so(brain: Any) -> None:
-    async with agent(brain=brain) as s:
+    async with agent() as s:
+        s.config.brain = brain
         with pytest.raises(InvalidArgument, match=f"voice cannot change while an agent of the brain {brain} runs"):
             s.agent.update({"idle_timeout": 7.0, "voice": "en-us+f3"})
         assert s.config.idle_timeout != 7.0 and s.config.voice != "en-us+f3" and not s.calls("update")

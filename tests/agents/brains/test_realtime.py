@@ -35,6 +35,7 @@ from lipwire.agents.config import MAX_TURN_MS, AgentConfig, Llm, Tool, TurnDetec
 from lipwire.agents.http import ServiceError
 from lipwire.agents.speech.tts import OfflineTts, Sound
 from lipwire.errors import BadState, BufferFull
+from lipwire.protocol.agent_bodies import InUse
 from support.fakes import FakeRealtime, Say, ToolCall
 from support.fakes.record import Record
 
@@ -430,6 +431,11 @@ async def test_whatever_the_service_sends_costs_no_more_than_an_event() -> None:
         await brain.close()
 
 
+async def test_what_it_uses() -> None:
+    async with scene() as (brain, _, _):
+        assert brain.in_use() == {"model": InUse(name="gpt-realtime"), "voice": InUse(name=brain._config.voice)}
+
+
 async def test_a_brain_whose_queue_fails_says_so() -> None:
     async with scene() as (brain, record, _):
 
@@ -699,6 +705,8 @@ async def test_a_transcript_that_fails_is_told() -> None:
 @pytest.mark.parametrize("names", ["output_text", "text"])
 async def test_an_answer_in_text_is_spoken(names: str) -> None:
     async with script(lambda config: OfflineTts("en-us", config.language)) as (brain, record, service):
+        voice = brain.in_use()["voice"]
+        assert not voice.instead_of
         await service.begin("r1")
         await service.write("r1", "This comes as text. ", names=names)
         await service.write("r1", "So does this.", names=names)
@@ -706,6 +714,9 @@ async def test_an_answer_in_text_is_spoken(names: str) -> None:
         await service.end("r1")
         done = await record.wait(ReplyFinished)
         assert done.reason == "done" and "".join(done.text.split()) == "Thiscomesastext.Sodoesthis.Andthisissound."
+        used = brain.in_use()["voice"]
+        assert used.name.startswith("espeak:") and used.instead_of == f"the model's {voice.name}".strip()
+        assert used.because == "the service answered in text"
         assert [sound.rate for sound in record.of(ReplyAudio)][-1] == 24_000 and record.seconds(done.reply_id) > 2.0
         assert brain._state.context.messages()[-1]["content"] == done.text and not record.of(Failed)
         await service.begin("r2")

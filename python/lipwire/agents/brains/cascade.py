@@ -37,7 +37,7 @@ from ..config import AgentConfig
 from ..describe import openai_voice
 from ..face_tags import plain as without_tags
 from ..http import ServiceError
-from ..in_use import Part, fell_back
+from ..in_use import Part, fell_back, standing_in
 from ..openai_models import SPEECH, speaks_by_realtime
 from ..speech.backchannels import is_backchannel
 from ..speech.endpointing import GAP_MS, TurnBoundary
@@ -329,7 +329,9 @@ class CascadeBrain:
             used["ears"] = InUse(name=config.asr.name)
         elif isinstance(stt, OfflineStt | HttpStt):
             used["ears"] = stt.in_use
-        return used
+        if config.stands_in_for.model:
+            used["model"] = InUse(name=config.llm.model or "the service's own")
+        return standing_in(used, config.stands_in_for)
 
     async def close(self) -> None:
         self._open = False

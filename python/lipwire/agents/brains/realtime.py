@@ -24,8 +24,10 @@ from msgspec import structs
 
 from ..._core import Resampler
 from ...outward import Outward
+from ...protocol.agent_bodies import InUse
 from ..config import MAX_TURN_MS, AgentConfig
 from ..face_tags import plain as without_tags
+from ..in_use import Part
 from ..realtime_socket import RATE, exactly, with_model, word
 from ..speech.mixer import UserMixer
 from ..speech.tts import Tts
@@ -81,6 +83,7 @@ class RealtimeBrain:
         self._config = structs.replace(
             config, llm=copy(config.llm), turn_detection=copy(config.turn_detection), realtime=copy(config.realtime)
         )
+        self._model = model
         self._state = RealtimeState(self._config)
         self._caller = Caller(
             config.tools,
@@ -165,6 +168,10 @@ class RealtimeBrain:
     def _send_session(self) -> None:
         tools = self._caller.toolbox.for_realtime()
         self._link.send({"type": "session.update", "session": session(self._config, tools)})
+
+    def in_use(self) -> dict[Part, InUse]:
+        """The model, and what speaks."""
+        return {"model": InUse(name=self._model), "voice": self._output.in_use}
 
     # ---- what agents say to it
 

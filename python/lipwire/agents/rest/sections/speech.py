@@ -83,6 +83,9 @@ def speech(given: Given) -> Changes:
     for section, name in ((asr, "ears hear"), (tts, "voice speaks")):
         _check_key(section, f"the server's own {name}")
     keywords = asr.get("keywords", [])
+    for section, part, brought in ((asr, "ears", _hears(asr)), (tts, "voice", _speaks(tts))):
+        if not brought and (vendor := section.get("vendor")) and vendor not in OWN_EARS:
+            changes[f"stands_in_for.{part}"] = vendor
     if _hears(asr):
         changes["asr"] = Vendor(name=asr.get("vendor"), params=_params(asr), keywords=keywords)
     elif expected := list(dict.fromkeys([*keywords, *_expected(asr)])):
