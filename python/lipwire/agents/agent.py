@@ -710,11 +710,15 @@ class Agent:
                     more: dict[str, Any] = {"metadata": action.metadata} if action.metadata else {}
                     more |= {} if action.respond else {"respond": False}
                     more |= {} if reply.interruptable else {"interruptable": False}
-                    self.brain.tell(text, role, **more)
+                    self._named(reply, self.brain.tell(text, role, **more))
                 case c.Respond(_, instructions):
-                    self.brain.respond(instructions)
+                    self._named(reply, self.brain.respond(instructions))
         except LipwireError as exc:
             self.conversation.refused(reply, exc)
+
+    def _named(self, reply: Reply, reply_id: str | None) -> None:
+        if reply_id is not None:
+            self.conversation.asked(reply, reply_id)
 
     async def _play(self, recording: GreetingSound, reply: Reply, text: str) -> None:
         """Says a greeting as it was recorded; where that cannot be had, its text."""

@@ -988,6 +988,38 @@ async def test_of_a_clients_vendor_the_name_is_told_whatever_its_voice() -> None
     await brain.close()
 
 
+@pytest.mark.parametrize("custom", [False, True])
+async def test_what_a_service_refuses_is_asked_of_it_once(custom: bool) -> None:
+    def answer(body: Any) -> Any:
+        told = [body, *body["messages"]]
+        return Answer(status=400) if any("screen" in (one.get("metadata") or {}) for one in told) else "Fine."
+
+    async with scene(answer, llm={"metadata_enabled": True, "custom": custom}) as s:
+        for n, more in enumerate(({"screen": "x"}, None, None)):
+            s.brain.tell(f"question {n}", metadata=more)
+            done = await s.record.wait(ReplyFinished, n + 1)
+            assert done.reason == ("failed" if n == 0 else "done")
+        assert s.asked()[0][1].startswith("question 0")
+
+
+async def test_the_voice_of_before_is_closed_though_the_agent_ends_meanwhile() -> None:
+    closed = []
+    async with scene(chat={"first_token": 5.0}) as s:
+        old = s.brain._tts
+        close = old.close
+
+        async def closes() -> None:
+            closed.append(old)
+            await close()
+
+        old.close = closes  # type: ignore[method-assign]
+        s.brain.tell("hello")
+        s.brain.update({"voice": "nova"})
+        await asyncio.sleep(0.05)
+        assert s.brain._tts is not old and not closed
+    assert closed == [old]
+
+
 async def test_a_custom_service_is_told_the_turn_and_the_time_of_each_message() -> None:
     system = [{"role": "system", "content": "Be brief."}]
     told = {"custom": True, "metadata_enabled": True, "extra_metadata": {"who": "x"}, "system_messages": system}

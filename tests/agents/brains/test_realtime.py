@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -27,9 +28,10 @@ from lipwire.agents.brains.base import (
     ToolCalled,
     UserText,
 )
+from lipwire.agents.brains.calls import MAX_ARGUMENTS
 from lipwire.agents.brains.completion import MAX_TEXT
 from lipwire.agents.brains.realtime import RealtimeBrain
-from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
+from lipwire.agents.config import MAX_TURN_MS, AgentConfig, Llm, Tool, TurnDetection
 from lipwire.agents.http import ServiceError
 from lipwire.agents.speech.tts import OfflineTts, Sound
 from lipwire.errors import BadState, BufferFull
@@ -219,6 +221,23 @@ async def test_an_answer_that_is_to_stay_is_not_given_up_for_another() -> None:
         await service.end("r1")
         await until(lambda: len(service.of("response.create")) == 2)
         assert (await record.wait(ReplyFinished)).reason == "done" and not service.of("response.cancel")
+
+
+async def test_an_answer_is_known_by_its_id_before_it_begins() -> None:
+    async with script() as (brain, record, service):
+        first = brain.tell("one", interruptable=False)
+        await until(lambda: service.of("response.create"))
+        second, third = brain.respond(), brain.tell("three")
+        assert brain.tell("four", respond=False) is None
+        assert third is not None
+        brain.interrupted(third, 0.0, "")
+        await service.begin("r1", metadata=service.of("response.create")[0]["response"]["metadata"])
+        await service.end("r1")
+        await record.wait(ReplyFinished)
+        brain.tell("five")
+        await until(lambda: len(service.of("response.create")) == 2)
+        begun = [event.reply_id for event in record.of(ReplyStarted)]
+        assert begun[0] == first and len(begun) == 2 and not {second, third} & set(begun)
 
 
 async def test_a_reply_that_is_refused_as_it_begins_is_none() -> None:
@@ -958,20 +977,55 @@ class Mumbles(OfflineTts):
         yield Sound(b"", 16_000)
 
 
-async def test_text_without_end_is_cut() -> None:
+async def test_text_without_end_is_cut_off() -> None:
     text = "word " * 20_000
     async with script(lambda config: Mumbles("en-us", config.language)) as (brain, record, service):
         await service.begin("r1")
         for _ in range(3):
             await service.say("r1", text)
         await service.end("r1")
-        assert len((await record.wait(ReplyFinished)).text) == MAX_TEXT
+        done = await record.wait(ReplyFinished)
+        assert (len(done.text), done.reason) == (MAX_TEXT, "cancelled")
         await service.begin("r2")
         for _ in range(3):
             await service.write("r2", text)
         await service.transcript("u", "Hello.")
         await record.wait(UserText)
         assert sum(map(len, brain._replies.under_way["r2"].reply.written.values())) == MAX_TEXT
+        assert [failed.message for failed in record.of(Failed)] == ["the reply is too long; it is cut off"] * 2
+
+
+async def test_a_call_with_too_many_arguments_is_answered_and_the_reply_goes_on() -> None:
+    box = [Tool(name="book", run=lambda: "seen")]
+    async with script(tools=box) as (_, record, service):
+        await service.begin("r1")
+        await service.call("r1", "c1", json.dumps({"n": "x" * MAX_ARGUMENTS}))
+        await service.end("r1")
+        await until(lambda: len(service.of("response.create")) == 1)
+        items = [event["item"] for event in service.of("conversation.item.create")]
+        [output] = [item["output"] for item in items if item["type"] == "function_call_output"]
+        assert "are allowed" in output and not record.of(ReplyFinished)
+        assert [failed.code for failed in record.of(Failed)] == ["TOOL_ERROR"]
+
+
+async def test_what_the_service_sends_is_only_for_the_operator(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "lipwire.agents")
+    async with script() as (_, record, service):
+        await service.send("response.created", response="inner-host")
+        await record.wait(Failed)
+        await until(lambda: "inner-host" in caplog.text)
+    told = [line for line in caplog.records if line.levelname != "DEBUG"]
+    assert [line.getMessage() for line in told] == ["agent a: not understood: TypeError"]
+    assert told[0].exc_info is None
+
+
+@pytest.mark.parametrize("ms", [-1e308, 1e308, -(10**40), 0.5])
+async def test_when_a_user_began_to_speak_is_within_a_turn_whatever_the_service_says(ms: float) -> None:
+    async with script() as (_, record, service):
+        await service.send("input_audio_buffer.speech_started", audio_start_ms=ms, item_id="u1")
+        started = await record.wait(SpeechStarted)
+        assert isinstance(started.onset_ns, int)
+        assert 0 <= time.monotonic_ns() - started.onset_ns <= (MAX_TURN_MS + 10_000) * 1_000_000
 
 
 async def test_what_waits_behind_text_that_is_read_aloud_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -994,14 +1048,13 @@ async def test_what_the_service_names_is_bounded() -> None:
         await service.begin("r1")
         await service.say("r1", "Hello.", item="i" * 1000)
         await service.call("r1", "c" * 1000)
-        await service.call("r1", "c", '"' + "a" * 100_000 + '"')
         for n in range(realtime_output.MAX_ITEMS + 10):
             await service.say("r1", "a", 0.01, item=f"item{n}")
         assert (await record.wait(ReplyFinished)).reason == "cancelled"
         told = [failed.message.rpartition(": ")[2] for failed in record.of(Failed)]
         assert told == [
             *["an id is too long"] * 3,
-            *["a call is too long"] * 2,
+            "a call is too long",
             "the reply is too long; it is cut off",
         ]
         assert len(brain._replies.under_way["r1"].reply.told) <= realtime_output.MAX_ITEMS + 1

@@ -533,23 +533,25 @@ class CascadeBrain:
         respond: bool = True,
         metadata: Mapping[str, str] | None = None,
         interruptable: bool = True,
-    ) -> None:
-        if respond:
-            self._replace()
+    ) -> str | None:
+        understood = self._replace() if respond else None
         self._context.add(role, text, metadata)
         if respond:
-            self._answer(None, None, kept=not interruptable)
-        elif self._turn is not None:
+            after = understood if role == "system" else None
+            return self._answer(None, None, kept=not interruptable, after=after)
+        if self._turn is not None:
             self._unanswered = True
+        return None
 
-    def respond(self, instructions: str | None = None) -> None:
-        self._replace()
-        self._answer(instructions, None)
+    def respond(self, instructions: str | None = None) -> str:
+        return self._answer(instructions, None, after=self._replace())
 
-    def _replace(self) -> None:
-        """What is asked now is answered in the place of what a user has said and is not understood yet."""
+    def _replace(self) -> asyncio.Task[None] | None:
+        """What is asked now is answered in the place of what a user has said and is not understood yet. Returns what
+        understands that: what is no question itself answers the user's."""
         for turn in self._not_understood:
             turn.replaced = turn.replaced or self._context.place()
+        return None if all(turn.aside for turn in self._not_understood) else self._last_turn
 
     def update(self, changes: dict[str, Any]) -> None:
         tts = self._as_asked(changes) if "voice" in changes else None
@@ -575,24 +577,34 @@ class CascadeBrain:
         return make_tts(config, self._services)
 
     async def _retire(self, tts: Tts, replies: list[_Chained]) -> None:
-        for reply in replies:
-            await reply.finished.wait()
-        await tts.close()
+        try:
+            for reply in replies:
+                await reply.finished.wait()
+        finally:  # also where the brain is closed meanwhile
+            await tts.close()
 
     def tool_result(self, call_id: str, output: str) -> None:
         self._caller.result(call_id, output)
 
     # ---- replies
 
-    def _answer(self, instructions: str | None, item_id: str | None, *, kept: bool = False) -> None:
+    def _answer(
+        self,
+        instructions: str | None,
+        item_id: str | None,
+        *,
+        kept: bool = False,
+        after: asyncio.Task[None] | None = None,
+    ) -> str:
         self._unanswered = False
         for reply in list(self._replies.values()):
             if reply.kind == "chat" and not reply.kept:
                 self._drop(reply)
-        reply_id = self._begin("chat", lambda reply, speech: self._think(reply, speech, instructions), item_id)
+        reply_id = self._begin("chat", lambda reply, speech: self._think(reply, speech, instructions, after), item_id)
         if kept:
             self._replies[reply_id].kept = True
             self._context.expect(reply_id)
+        return reply_id
 
     def speak(self, text: str) -> str:
         return self._begin("speak", _given(text), None)
@@ -734,7 +746,11 @@ class CascadeBrain:
 
     # ---- thinking
 
-    async def _think(self, reply: _Chained, speech: SynthesisStream, instructions: str | None) -> None:
+    async def _think(
+        self, reply: _Chained, speech: SynthesisStream, instructions: str | None, after: asyncio.Task[None] | None
+    ) -> None:
+        if after is not None:
+            await asyncio.wait([after])
         if instructions:
             self._context.note(reply.id, instructions)
         try:
@@ -749,6 +765,9 @@ class CascadeBrain:
             else:
                 self._stamp(reply, "first_token")
                 speech.say(reply.reads(self._thinker.answer(self._context.messages(reply.id)), last=True))
+        except ServiceError:
+            self._context.failed(reply.id)
+            raise
         finally:
             self._context.noted(reply.id)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -12,6 +12,9 @@ from .calls import Call, join_halves, with_own_ids
 
 MAX_MESSAGE = 32_768
 """Characters of one message; what is longer is cut."""
+MAX_METADATA = 64
+"""Values that go with a request; of what several messages brought, the later ones. As many as one may bring
+(`agent_actions`)."""
 PENDING = '{"status":"it still runs; do not call it again"}'
 """The answer to a call that has none yet."""
 
@@ -148,14 +151,24 @@ class ChatContext:
         """What came with the last message of a user's among those of `messages`, and with those before it that one
         answer is for; of two values of a name the later one."""
         joined: dict[str, str] = {}
+        for entry in self._unanswered(speaking):
+            joined |= {name: value for name, value in entry.metadata.items() if name not in joined}
+        return dict(list(joined.items())[:MAX_METADATA])
+
+    def failed(self, speaking: str) -> None:
+        """The request for this reply has failed, maybe for what came with its messages: that goes with no other."""
+        for entry in self._unanswered(speaking):
+            entry.metadata = {}
+
+    def _unanswered(self, speaking: str | None) -> Iterator[_Entry]:
+        """The messages of the user's that one answer is for, the newest first."""
         asked = False
         for entry in reversed(self._up_to(speaking)):
             if entry.role == "user":
                 asked = True
-                joined = entry.metadata | joined
+                yield entry
             elif asked and entry.answers:
-                break
-        return joined
+                return
 
     def _up_to(self, reply_id: str | None) -> list[_Entry]:
         at = next((i for i, entry in enumerate(self._entries) if entry.placed and entry.reply_id == reply_id), None)

@@ -67,8 +67,12 @@ class RealtimeOutput:
             return
         if self._tells(reply, event):
             reply.next_part()
-        if not (text := self._counted(reply, text)):
-            return
+        if taken := self._counted(reply, text):
+            self._tell(reply, taken)
+        if len(taken) < len(text):
+            self._too_long(reply)
+
+    def _tell(self, reply: RealtimeReply, text: str) -> None:
         self._stamp(reply, "first_token")
         if not (text := reply.reads(text)):
             return
@@ -96,11 +100,12 @@ class RealtimeOutput:
         assert reply.aloud is not None
         if self._tells(reply, event):
             reply.aloud[0].next_part()
-        if not (text := self._counted(reply, text)):
-            return
-        reply.written[item_id] = reply.written.get(item_id, "") + text
-        self._stamp(reply, "first_token")
-        reply.aloud[0].say(text)
+        if taken := self._counted(reply, text):
+            reply.written[item_id] = reply.written.get(item_id, "") + taken
+            self._stamp(reply, "first_token")
+            reply.aloud[0].say(taken)
+        if len(taken) < len(text):
+            self._too_long(reply)
 
     def _counted(self, reply: RealtimeReply, text: str) -> str:
         """What of a piece of a reply's text is taken."""

@@ -176,8 +176,8 @@ class RealtimeReplies:
         self._fresh()
         return bool(active)
 
-    def answer(self, options: dict[str, Any], *, kept: bool = False) -> None:
-        """The reply that is being made gives way to a new one."""
+    def answer(self, options: dict[str, Any], *, kept: bool = False) -> str:
+        """The reply that is being made gives way to a new one. Returns the id of that."""
         under_way = [response.reply for response in self.under_way.values()]
         for reply in (*under_way, self.asked, self._next, *self.waiting):
             if reply is not None and reply.kind == "chat" and not (reply.dropped or reply.kept):
@@ -185,6 +185,7 @@ class RealtimeReplies:
         answer = RealtimeReply("chat", options)
         answer.kept = kept
         self.want(answer)
+        return answer.id
 
     def remember(self, reply_id: str, text: str) -> None:
         """See `Remembering`."""
