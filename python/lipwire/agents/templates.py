@@ -52,12 +52,6 @@ def in_url(url: str, values: Values) -> str:
     return _PLACE.sub(put, url)
 
 
-def variables_in(text: str, values: Mapping[str, str]) -> list[str]:
-    """The values of template variables that stand in a text."""
-    names = [place[2] for place in _PLACE.finditer(text) if place[1] == "template_variables"]
-    return [values[name] for name in names if name in values]
-
-
 def texts_in(body: Any, values: Values) -> list[str]:
     """The texts of a body that its values leave: those of places for which there are none are left out."""
     return _texts(in_body([body], values))

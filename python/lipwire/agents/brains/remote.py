@@ -73,7 +73,8 @@ class ToolServers:
         self._http = self._http or ServiceClient(LONGEST, self._outward, once=True)
         what, ours = "its server", Values(template_variables=self._variables)
         texts = [text for text in texts_in(server.body, ours) if len(text) >= LEAST_TEXT]
-        secrets = [*secrets_in(headers), *variables_in(server.url, self._variables), *texts]
+        in_address = [self._variables[name] for name in variables_in(server.url) if name in self._variables]
+        secrets = [*secrets_in(headers), *in_address, *texts]
         try:
             response = await self._http.request(server.method, url, headers=headers, **more)
             try:
