@@ -140,13 +140,13 @@ def test_what_is_asked_while_the_user_speaks_splits_no_turn_whether_the_brain_na
     assert turns == [("What is it?", 100), ("And Rome?", None)]
 
 
-def test_a_turn_that_was_answered_is_not_opened_again() -> None:
+def test_a_turn_that_was_over_is_not_opened_again() -> None:
     """A brain may tell the end of an item twice."""
     d = Desk()
     d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(1, "i1"), b.UserText("i1", "What is it?", True))
-    d("think", "And Rome?")
+    d("tell", "And Rome?")
     d.brain(b.SpeechStopped(2, "i1"))
-    assert [turn["start_reason"] for turn in d.conversation.turns.as_list()] == ["speech", "think", "speech"]
+    assert [turn["start_reason"] for turn in d.conversation.turns.as_list()] == ["speech", "text", "speech"]
 
 
 def test_what_is_injected_goes_into_what_the_user_says_whatever_was_asked_meanwhile() -> None:
