@@ -64,6 +64,20 @@ async def test_one_that_is_killed_takes_its_own_sessions_along_and_no_others() -
         assert payload == started.payload
 
 
+async def test_one_that_waits_takes_the_place() -> None:
+    async with Farm(1, spare=True) as farm:
+        worker, spares = farm.pool.workers[0], farm.pool._spares
+        waits = spares.pid
+        assert waits is not None
+        session = await farm.start("one")
+        assert session is not None
+        os.kill(worker.pid, signal.SIGKILL)
+        await farm.until(lambda: farm.pool.gone(session.key))
+        again = await farm.start_when_there_is_room("one")
+        assert again.worker.pid == waits
+        await farm.until(lambda: spares.pid not in (None, waits))
+
+
 async def test_one_that_stands_still_is_ended_and_replaced() -> None:
     async with Farm(2, webhook_url=HOOK) as farm:
         one = await farm.start("one")
