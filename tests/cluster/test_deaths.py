@@ -97,8 +97,8 @@ async def test_one_that_stands_still_is_ended_and_replaced() -> None:
         ]
 
 
-async def test_signals_of_the_terminal_are_the_fronts_to_take() -> None:
-    async with Farm(1) as farm:
+async def test_signals_of_the_terminal_are_the_fronts_to_take(capfd: pytest.CaptureFixture[str]) -> None:
+    async with Farm(1, log_level="info") as farm:
         one = await farm.start("one")
         assert one is not None
         pid, socket = one.worker.pid, await one.connect()
@@ -118,6 +118,7 @@ async def test_signals_of_the_terminal_are_the_fronts_to_take() -> None:
         assert closed.value.rcvd is not None and closed.value.rcvd.code == 1012
         await draining
         assert farm.pool.workers[0].state == "down" and farm.lost == []
+        assert f"INFO worker 0 lipwire.provider: [{one.id}] session started" in capfd.readouterr().err
 
 
 async def test_where_the_front_is_killed_its_workers_end() -> None:

@@ -366,7 +366,7 @@ def main(control: int) -> None:
     begin = next(link.messages(), None)
     if not isinstance(begin, Begin):
         return
-    to_stderr(str(begin.config.get("log_level", "warning")))
+    to_stderr(str(begin.config.get("log_level", "warning")), f"worker {begin.index}")
 
     async def work() -> None:
         await Worker(link, begin).run()
