@@ -121,6 +121,34 @@ async def test_signals_of_the_terminal_are_the_fronts_to_take(capfd: pytest.Capt
         assert f"INFO worker 0 lipwire.provider: [{one.id}] session started" in capfd.readouterr().err
 
 
+async def test_what_ends_with_the_pool_is_told() -> None:
+    """At once and in order: of one that is killed meanwhile by the front, of the others by themselves."""
+    async with Farm(2, webhook_url=HOOK) as farm:
+        one, two = await farm.start("one"), await farm.start("two")
+        assert one is not None and two is not None
+        socket = await two.connect()
+        await two.speak(socket, 30.0)
+        await two.hear(socket, "playback_started")
+        other = await one.connect()
+        await one.speak(other, 30.0)
+        await one.hear(other, "playback_started")
+        draining = asyncio.create_task(farm.pool.drain(60.0))
+        await farm.until(lambda: one.worker.state == "draining")
+        assert await farm.start("three") is None
+        os.kill(one.worker.pid, signal.SIGKILL)
+        await asyncio.sleep(0.5)
+        draining.cancel()
+        await farm.pool.close()
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                await socket.recv()
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1012
+        told = {notice.sid: (notice.event_type, notice.payload.get("message", "")) for notice in farm.notices}
+        assert told[two.id] == (w.SESSION_ENDED, "shutdown")
+        assert told[one.id][0] == w.SESSION_FAILED and "SIGKILL" in told[one.id][1]
+        assert farm.pool.ledger.owned() == [] and [gone.key for gone in farm.lost] == [one.key]
+
+
 async def test_where_the_front_is_killed_its_workers_end() -> None:
     front = await asyncio.create_subprocess_exec(
         sys.executable,

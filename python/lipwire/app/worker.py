@@ -188,7 +188,9 @@ class Worker:
             self._close_link()
             return
         for message in messages:
-            if isinstance(message, Drain) and self._draining is None:
+            if isinstance(message, Drain):
+                if self._draining is not None:  # it is in more of a hurry now
+                    self._draining.cancel()
                 self._draining = asyncio.create_task(self._drain(message.seconds), name="lipwire-drain")
             elif isinstance(message, End) and self._service is not None:
                 task = asyncio.create_task(end(self._service, message), name="lipwire-end")
@@ -214,8 +216,9 @@ class Worker:
         try:
             if self._service is not None:
                 await self._service.drain(seconds)
-        finally:
-            self._over.set()
+        except Exception:  # the edge of a task
+            logger.exception("draining failed")
+        self._over.set()
 
     async def _end(self) -> None:
         service = self._service

@@ -46,6 +46,8 @@ MOST_PATH = 100
 """Bytes of a Unix socket's path: the system takes 108, and Darwin 104."""
 LINGER = 15.0
 """Seconds beyond those for what is said that workers have to drain."""
+AT_ONCE = 5.0
+"""Seconds that they have to end where nobody waits for what is said."""
 ENDS = frozenset({w.LEFT, w.SESSION_ENDED, w.SESSION_FAILED})
 """Notices that are the last of what they are about."""
 FAILED = "FAILED"
@@ -168,6 +170,14 @@ class Pool:
 
     async def drain(self, seconds: float) -> None:
         """Ends them in good order: nothing new is taken, and what is being said goes on for `seconds` at most."""
+        await self._end(seconds, seconds + LINGER)
+
+    async def close(self) -> None:
+        """Ends them: what is said breaks off, and sessions close with 1012. Safe to call twice."""
+        await self._end(0.0, AT_ONCE)
+
+    async def _end(self, seconds: float, limit: float) -> None:
+        """Tells them to drain; those that have not ended by `limit` lose their link, and end at once or are killed."""
         self.draining = True
         for worker, supervisor in zip(self.workers, self._supervisors, strict=True):
             self.ledger.down(worker.index)
@@ -175,18 +185,17 @@ class Pool:
             if worker.up:
                 self._state(worker, "draining")
                 supervisor.tell(Drain(seconds))
-        children = [one.child for one in self._supervisors if one.child is not None]
-        ends = [asyncio.ensure_future(child.ended()) for child in children]
-        if ends:
-            await asyncio.wait(ends, timeout=seconds + LINGER)
-        await self.close()
-
-    async def close(self) -> None:
-        """Ends them: their sessions close at once, with 1012. Safe to call twice."""
-        self.draining = True
+        children = [
+            supervisor.child
+            for worker, supervisor in zip(self.workers, self._supervisors, strict=True)
+            if supervisor.child is not None and worker.up
+        ]
+        if children:
+            await asyncio.wait([asyncio.ensure_future(child.ended()) for child in children], timeout=limit)
         await asyncio.gather(*(supervisor.close() for supervisor in self._supervisors))
-        for worker in self.workers:
-            self.ledger.down(worker.index)
+        for worker, supervisor in zip(self.workers, self._supervisors, strict=True):
+            if supervisor.ended is not None:
+                self._bury(worker, reason_of(supervisor.ended))  # of one that was killed meanwhile something is left
             self._state(worker, "down")
         await self._spares.close()
         if self.folder:
@@ -287,7 +296,7 @@ class Pool:
             self.ledger.closed(index, message, now)
         elif isinstance(message, Figures):
             worker.figures = message
-            self.ledger.seats[index].overloaded = bool(message.overloaded)
+            self.ledger.load(index, bool(message.overloaded))
             self.on_worker(worker)
         elif isinstance(message, Notice):
             self._pass_on(message)
@@ -299,6 +308,8 @@ class Pool:
                 self._prepare()
         elif isinstance(message, Unable):
             worker.why = message.reason
+            if not self._ws_port:
+                worker.ws_port = 0  # the one that it had may be another's by now
             logger.error("worker %d cannot be a server: %s", index, message.reason)
 
     def _prepare(self) -> None:
