@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import sys
 import time
 from collections.abc import Awaitable, Callable, Container, Iterator
 from contextlib import suppress
@@ -38,7 +37,9 @@ logger = logging.getLogger("lipwire.agents")
 RETRY_AFTER = 5.0
 """Seconds after which to ask again who was refused because the server shuts down: by then another one has its place."""
 KEPT_TEXT = 131_072
-"""Bytes of text that an ended agent's history keeps, and its turns."""
+"""Bytes of text that an ended agent's history keeps."""
+TURN_TEXTS = ("user_text", "agent_text")
+"""What was said in a turn, which its history has as well."""
 ACTIVE: frozenset[Status] = frozenset({"IDLE", "STARTING", "RUNNING", "STOPPING"})
 
 
@@ -96,7 +97,8 @@ class AgentRecord:
     def __init__(self, agent_id: str, number: int, config: AgentConfig, now: float) -> None:
         self.id = agent_id
         self.number = number
-        """Counts up; the order in which they came."""
+        """The order in which they came, of agents of several processes, too: microseconds since 1970, but never a
+        number twice, nor a smaller one than before."""
         self.config = config
         self.status: Status = "IDLE"
         self.created = now
@@ -134,19 +136,24 @@ class AgentRecord:
         return self.agent.in_use() if self.agent is not None else {}
 
     def let_go(self) -> None:
-        """Keeps what can still be asked for, and frees the rest."""
+        """Keeps what can still be told, and frees the rest."""
         agent, self.agent = self.agent, None
         if agent is not None:
-            self._kept = _newest(agent.history()), _newest(agent.turns())
+            self._kept = agent.history(), agent.turns()
+
+    def trim(self) -> None:
+        """Keeps what can still be asked for: all turns, without what was said in them, and so much of the history."""
+        history, turns = self._kept
+        self._kept = _newest(history), [{n: v for n, v in turn.items() if n not in TURN_TEXTS} for turn in turns]
 
 
 def _newest(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """As many of the newest as KEPT_TEXT holds the texts of."""
+    """As many of the newest messages as KEPT_TEXT holds the texts of, and the newest whatever it holds."""
     kept: list[dict[str, Any]] = []
     room = KEPT_TEXT
     for entry in reversed(entries):
-        room -= sum(sys.getsizeof(value) for value in entry.values() if isinstance(value, str))
-        if room < 0:
+        room -= len(entry["content"].encode("utf-8", "replace"))
+        if room < 0 and kept:
             break
         kept.append(entry)
     return kept[::-1]
@@ -199,6 +206,7 @@ class AgentManager:
         self.start_timeout, self.stop_timeout = start_timeout, stop_timeout
         self.on_event = on_event
         self.started_total = self.failed_total = 0
+        self._number = 0
         self._records: dict[str, AgentRecord] = {}
         self._closed = False
 
@@ -305,9 +313,10 @@ class AgentManager:
         if self.prepare is not None and not prepared:
             self.prepare(config)
         self.check(config, elsewhere=elsewhere)
-        number = self.started_total = self.started_total + 1
+        self.started_total += 1
+        self._number = max(self._number + 1, time.time_ns() // 1000)
         config.agent_id = secrets.token_hex(16)
-        record = AgentRecord(config.agent_id, number, config, time.time())
+        record = AgentRecord(config.agent_id, self._number, config, time.time())
         self._records[record.id] = record
         self._tell(record)
         record.task = asyncio.create_task(self._run(record), name=f"lipwire-agent-{record.id[:8]}")
@@ -498,6 +507,7 @@ class AgentManager:
             record.ready.set_exception(_refusal(record, failure))
             record.ready.exception()  # who asked may be gone
         self._tell(record)
+        record.trim()
         self._forget()
 
     def _tell(self, record: AgentRecord) -> None:
