@@ -3,8 +3,9 @@
     python bench/front.py [seconds]
 
 Prints latency (one client, one request at a time) and requests a second (32 clients) of a session's figures, a page's
-file and a refused start, with and without a front. Clients are httpx in a process of their own; all share the machine's
-cores, so rates of the two are to be compared with each other only.
+file and a refused start, with and without a front, and what a request costs of a processor in the process that the
+client speaks to: a front's part comes on top of the worker's. Clients are httpx in a process of their own; all share
+the machine's cores, so rates of the two are to be compared with each other only.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def config(workers: int) -> Config:
     return Config(workers=workers, api_key=KEY, session_secret="s" * 32, **ports, **settings, **limits)
 
 
-async def drive(url: str, pages: str, seconds: float) -> dict[str, list[float]]:
-    """(median ms, 99th percentile ms, requests a second) of each request."""
+async def drive(url: str, pages: str, seconds: float) -> None:
+    """Prints (median ms, 99th percentile ms, requests a second, requests) of each request, as soon as it is known."""
     async with httpx.AsyncClient(trust_env=False, headers={"x-api-key": KEY}, timeout=30) as http:
         session = (await http.post(f"{url}/session/start", json=BODY)).json()["session_id"]
 
@@ -56,7 +57,6 @@ async def drive(url: str, pages: str, seconds: float) -> dict[str, list[float]]:
                     reply = await http.post(f"{url}/session/start", json=BODY | {"quality": "none"})
             assert reply.status_code == (400 if what == "refused" else 200), reply.text
 
-        found = {}
         for what in ("figures", "file", "refused"):
             for _ in range(20):
                 await once(what)
@@ -74,36 +74,37 @@ async def drive(url: str, pages: str, seconds: float) -> dict[str, list[float]]:
 
             await asyncio.gather(*(many() for _ in range(CLIENTS)))
             rate = done / (time.perf_counter() - began)
-            found[what] = [statistics.median(took), statistics.quantiles(took, n=100)[98], rate]
-        return found
+            count = done + len(took) + 20
+            print(json.dumps([statistics.median(took), statistics.quantiles(took, n=100)[98], rate, count]), flush=True)
 
 
 async def measure(server: Service | FrontService, seconds: float) -> dict[str, list[float]]:
     pages = server.viewer_url if isinstance(server, Service) else server.addresses.viewer_url
     command = [sys.executable, __file__, "--drive", server.http_url, pages, str(seconds)]
     client = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
-    out, _ = await client.communicate()
-    found: dict[str, list[float]] = json.loads(out)
+    assert client.stdout is not None
+    found = {}
+    for what in ("figures", "file", "refused"):
+        before = time.process_time()
+        p50, p99, rate, count = json.loads(await client.stdout.readline())
+        found[what] = [p50, p99, rate, 1000 * (time.process_time() - before) / count]
+    await client.wait()
     return found
 
 
 async def main(seconds: float) -> None:
-    from lipwire.app.front import server as front
-
     async with Service(config(1)) as alone:
         one = await measure(alone, seconds)
-    async with front.FrontService(config(1)) as before:
+    async with FrontService(config(1)) as before:
         fronted = await measure(before, seconds)
-    print(f"{'':10}{'one process':>30}{'front and one worker':>34}")
-    print(f"{'':10}" + f"{'p50 ms':>10}{'p99 ms':>10}{'req/s':>10}" * 2 + f"{'added ms':>10}")
-    for what, (p50, p99, rate) in one.items():
-        other = fronted[what]
-        shown = "".join(f"{value:10.2f}" for value in (p50, p99, rate, *other))
-        print(f"{what:10}{shown}{other[0] - p50:10.2f}")
+    print(f"{'':10}{'one process':>40}{'front and one worker':>40}")
+    print(f"{'':10}" + f"{'p50 ms':>10}{'p99 ms':>10}{'req/s':>10}{'CPU ms':>10}" * 2)
+    for what in one:
+        print(f"{what:10}" + "".join(f"{value:10.2f}" for value in (*one[what], *fronted[what])))
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--drive"]:
-        print(json.dumps(asyncio.run(drive(sys.argv[2], sys.argv[3], float(sys.argv[4])))))
+        asyncio.run(drive(sys.argv[2], sys.argv[3], float(sys.argv[4])))
     else:
         asyncio.run(main(float(sys.argv[1]) if sys.argv[1:] else 3.0))

@@ -154,8 +154,10 @@ async def test_it_is_as_conformant_as_one_process(tmp_path: Path) -> None:
     """All rules, with a second key for the one that is about another owner's channel."""
     file, key = tmp_path / "keys", make_key()
     add_key(file, key_line("acme", key))
-    async with FrontService(config(api_keys_file=str(file))) as front:
-        report = await run(Target(http=front.http_url, api_key=KEY, other_api_key=key), RULES, parallel=8)
+    secret = "a secret of thirty-two bytes or more"
+    async with FrontService(config(api_keys_file=str(file), session_secret=secret)) as front:
+        target = Target(http=front.http_url, api_key=KEY, other_api_key=key, token_secret=secret)
+        report = await run(target, RULES, parallel=8)
         told = [(one.rule.id, one.outcome, one.came) for one in report.results if one.outcome != "pass"]
         assert told == [] and report.conformant
 
