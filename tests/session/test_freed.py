@@ -30,7 +30,7 @@ from lipwire.publish import File, Null, Shared, Tee, WebRTC, aiortc_private
 from support.guest import Guest, Tone, sine
 
 RATE = 48_000
-WAIT = 20
+WAIT = 60
 Refs = dict[str, weakref.ref[Any]]
 
 

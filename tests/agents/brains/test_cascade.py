@@ -814,19 +814,24 @@ def test_what_a_brain_needs() -> None:
         make_brain(config, Services())
 
 
-async def test_the_whole_loop_offline(say: Callable[[str], tuple[bytes, int]]) -> None:
+async def test_the_whole_loop_offline(say: Callable[[str], tuple[bytes, int]], monkeypatch: pytest.MonkeyPatch) -> None:
     """No account: whisper hears, espeak-ng speaks; only the LLM is a (local) service."""
     require(what_hears("en-US") == ("whisper-tiny.en", ""), "whisper-tiny.en")
+    # However slow the machine is: who says nothing while it is awaited is still there, and is waited for.
+    monkeypatch.setattr("lipwire.agents.brains.cascade.GONE_SECONDS", 120.0)
+    monkeypatch.setattr("lipwire.agents.speech.whisper_stt.TIMEOUT", 120.0)
     spoken = resample(*say("I would like to go to the station."), 16_000)
     spoken = SILENCE * 30 + spoken[: len(spoken) // 320 * 320]
     async with FakeChat("Take the second street on the left, then go on.") as chat:
         config = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url))
         brain, record = make_brain(config, Services(end_of_turn="silence")), Record()
         await brain.open(record)
-        for i in range(0, len(spoken), 320):
+        middle = len(spoken) // 640 * 320
+        for i in range(0, middle, 320):
             brain.hear(spoken[i : i + 320], "7")
-            await asyncio.sleep(0.002)
         await record.wait(UserText, final=False)
+        for i in range(middle, len(spoken), 320):
+            brain.hear(spoken[i : i + 320], "7")
         for _ in range(100):
             brain.hear(SILENCE, "7")
         done = await record.wait(ReplyFinished)
@@ -981,6 +986,38 @@ async def test_of_a_clients_vendor_the_name_is_told_whatever_its_voice() -> None
     brain.update({"voice": "nova"})
     assert brain.in_use()["voice"] == InUse(name="openai")
     await brain.close()
+
+
+@pytest.mark.parametrize("custom", [False, True])
+async def test_what_a_service_refuses_is_asked_of_it_once(custom: bool) -> None:
+    def answer(body: Any) -> Any:
+        told = [body, *body["messages"]]
+        return Answer(status=400) if any("screen" in (one.get("metadata") or {}) for one in told) else "Fine."
+
+    async with scene(answer, llm={"metadata_enabled": True, "custom": custom}) as s:
+        for n, more in enumerate(({"screen": "x"}, None, None)):
+            s.brain.tell(f"question {n}", metadata=more)
+            done = await s.record.wait(ReplyFinished, n + 1)
+            assert done.reason == ("failed" if n == 0 else "done")
+        assert s.asked()[0][1].startswith("question 0")
+
+
+async def test_the_voice_of_before_is_closed_though_the_agent_ends_meanwhile() -> None:
+    closed = []
+    async with scene(chat={"first_token": 5.0}) as s:
+        old = s.brain._tts
+        close = old.close
+
+        async def closes() -> None:
+            closed.append(old)
+            await close()
+
+        old.close = closes  # type: ignore[method-assign]
+        s.brain.tell("hello")
+        s.brain.update({"voice": "nova"})
+        await asyncio.sleep(0.05)
+        assert s.brain._tts is not old and not closed
+    assert closed == [old]
 
 
 async def test_a_custom_service_is_told_the_turn_and_the_time_of_each_message() -> None:

@@ -37,7 +37,7 @@ from ..config import AgentConfig
 from ..describe import openai_voice
 from ..face_tags import plain as without_tags
 from ..http import ServiceError
-from ..in_use import Part, fell_back
+from ..in_use import Part, fell_back, standing_in
 from ..openai_models import SPEECH, speaks_by_realtime
 from ..speech.backchannels import is_backchannel
 from ..speech.endpointing import GAP_MS, TurnBoundary
@@ -70,7 +70,7 @@ from .base import (
 )
 from .calls import MAX_ROUNDS, Call
 from .completion import Completion, Piece
-from .context import ChatContext, Round
+from .context import ChatContext, Place, Round
 from .dialects import Question
 from .dialects.base import question
 from .generation import Generation
@@ -167,8 +167,8 @@ class _UserTurn:
         self.over = False
         self.aside = False
         """Whether it goes into what the agent says or thinks, and does not interrupt it by itself."""
-        self.replaced = False
-        """Whether something that was asked meanwhile is answered in its place."""
+        self.replaced: Place | None = None
+        """Where its text belongs, if something that was asked meanwhile is answered in its place."""
         self.doubtful = False
         """Whether it goes into what the agent says, which is held until it is known what this is."""
         self.heard_at = time.monotonic()
@@ -329,7 +329,9 @@ class CascadeBrain:
             used["ears"] = InUse(name=config.asr.name)
         elif isinstance(stt, OfflineStt | HttpStt):
             used["ears"] = stt.in_use
-        return used
+        if config.stands_in_for.model:
+            used["model"] = InUse(name=config.llm.model or "the service's own")
+        return standing_in(used, config.stands_in_for)
 
     async def close(self) -> None:
         self._open = False
@@ -484,7 +486,7 @@ class CascadeBrain:
                 await asyncio.wait([before])
             if turn.aside:  # nothing is due to it
                 self._emit(UserText(turn.item_id, "", True))
-            self._emit(Failed("STT_ERROR", str(exc), minor=turn.aside or turn.replaced))
+            self._emit(Failed("STT_ERROR", str(exc), minor=turn.aside or turn.replaced is not None))
             return
         if before is not None:
             await asyncio.wait([before])
@@ -492,9 +494,9 @@ class CascadeBrain:
         self._emit(UserText(turn.item_id, text, True, transcript.words))
         if turn.aside:
             return  # the conversation says what becomes of it
-        if turn.replaced:
+        if turn.replaced is not None:
             if text:
-                self._context.add("user", text)
+                self._context.insert(turn.replaced, text)
             return
         if turn.doubtful and not self._unanswered and self._is_backchannel(text):
             return  # the agent goes on with what it says
@@ -531,22 +533,25 @@ class CascadeBrain:
         respond: bool = True,
         metadata: Mapping[str, str] | None = None,
         interruptable: bool = True,
-    ) -> None:
+    ) -> str | None:
+        understood = self._replace() if respond else None
         self._context.add(role, text, metadata)
         if respond:
-            self._replace()
-            self._answer(None, None, kept=not interruptable)
-        elif self._turn is not None:
+            after = understood if role == "system" else None
+            return self._answer(None, None, kept=not interruptable, after=after)
+        if self._turn is not None:
             self._unanswered = True
+        return None
 
-    def respond(self, instructions: str | None = None) -> None:
-        self._replace()
-        self._answer(instructions, None)
+    def respond(self, instructions: str | None = None) -> str:
+        return self._answer(instructions, None, after=self._replace())
 
-    def _replace(self) -> None:
-        """What is asked now is answered in the place of what a user has said and is not understood yet."""
+    def _replace(self) -> asyncio.Task[None] | None:
+        """What is asked now is answered in the place of what a user has said and is not understood yet. Returns what
+        understands that: what is no question itself answers the user's."""
         for turn in self._not_understood:
-            turn.replaced = True
+            turn.replaced = turn.replaced or self._context.place()
+        return None if all(turn.aside for turn in self._not_understood) else self._last_turn
 
     def update(self, changes: dict[str, Any]) -> None:
         tts = self._as_asked(changes) if "voice" in changes else None
@@ -572,24 +577,34 @@ class CascadeBrain:
         return make_tts(config, self._services)
 
     async def _retire(self, tts: Tts, replies: list[_Chained]) -> None:
-        for reply in replies:
-            await reply.finished.wait()
-        await tts.close()
+        try:
+            for reply in replies:
+                await reply.finished.wait()
+        finally:  # also where the brain is closed meanwhile
+            await tts.close()
 
     def tool_result(self, call_id: str, output: str) -> None:
         self._caller.result(call_id, output)
 
     # ---- replies
 
-    def _answer(self, instructions: str | None, item_id: str | None, *, kept: bool = False) -> None:
+    def _answer(
+        self,
+        instructions: str | None,
+        item_id: str | None,
+        *,
+        kept: bool = False,
+        after: asyncio.Task[None] | None = None,
+    ) -> str:
         self._unanswered = False
         for reply in list(self._replies.values()):
             if reply.kind == "chat" and not reply.kept:
                 self._drop(reply)
-        reply_id = self._begin("chat", lambda reply, speech: self._think(reply, speech, instructions), item_id)
+        reply_id = self._begin("chat", lambda reply, speech: self._think(reply, speech, instructions, after), item_id)
         if kept:
             self._replies[reply_id].kept = True
             self._context.expect(reply_id)
+        return reply_id
 
     def speak(self, text: str) -> str:
         return self._begin("speak", _given(text), None)
@@ -731,7 +746,11 @@ class CascadeBrain:
 
     # ---- thinking
 
-    async def _think(self, reply: _Chained, speech: SynthesisStream, instructions: str | None) -> None:
+    async def _think(
+        self, reply: _Chained, speech: SynthesisStream, instructions: str | None, after: asyncio.Task[None] | None
+    ) -> None:
+        if after is not None:
+            await asyncio.wait([after])
         if instructions:
             self._context.note(reply.id, instructions)
         try:
@@ -746,6 +765,9 @@ class CascadeBrain:
             else:
                 self._stamp(reply, "first_token")
                 speech.say(reply.reads(self._thinker.answer(self._context.messages(reply.id)), last=True))
+        except ServiceError:
+            self._context.failed(reply.id)
+            raise
         finally:
             self._context.noted(reply.id)
 
