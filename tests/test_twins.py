@@ -36,6 +36,7 @@ SEVERAL: dict[str, tuple[str, ...]] = {
         "sphinx/worker",
         "whisper_spotter",
     ),
+    "app/front/test_server.py": ("machine",),
     "app/test_agent_setup.py": ("agent_command",),
     "atlas/test_build.py": ("encode", "harvest", "moved", "picture", "proof", "stripes", "variants", "walk"),
     "audio/test_speech_file.py": ("decode", "mono"),

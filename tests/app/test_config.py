@@ -11,6 +11,7 @@ import pytest
 from lipwire.app.config import URLS, Config, load, read_env, shown
 from lipwire.cli.options import SERVER_OPTIONS, ServerOptions
 from lipwire.errors import InvalidArgument, LipwireError
+from lipwire.publish.turns import processors
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +88,11 @@ def refused(*words: str, lines: int = 1, **places: Any) -> None:
         assert word in text
 
 
+CLUSTER: dict[str, Any] = {"nats": ("nats://127.0.0.1:4222",), "api_key": "k", "session_secret": "s" * 32}
+BESIDE = {"advertise_url": CLUSTER, "advertise_viewer_url": CLUSTER}
+"""What some settings need."""
+
+
 @pytest.mark.parametrize(("name", "scheme"), [(name, schemes[1]) for name, schemes in URLS.items()])
 def test_addresses_have_a_scheme_and_a_host(name: str, scheme: str) -> None:
     plain = URLS[name][0]
@@ -98,7 +104,7 @@ def test_addresses_have_a_scheme_and_a_host(name: str, scheme: str) -> None:
         "user:pass@face.example/a?b",
     ):
         for url in (scheme + place, plain + place):
-            assert getattr(load({name: url}, environment={}), name) == url
+            assert getattr(load({name: url} | BESIDE.get(name, {}), environment={}), name) == url
     for host in (
         "",
         "/ws",
@@ -349,3 +355,54 @@ def test_lists_of_names_and_pages(tmp_path: Path) -> None:
     refused("LIPWIRE_PUBLIC_HOSTS", "https://a.example", environment={"LIPWIRE_PUBLIC_HOSTS": "https://a.example"})
     refused("--allowed-origins", "'*'", "https://app.example.org", flags={"allowed_origins": "*"})
     refused("tls_key", "tls_cert", flags={"tls_key": "key.pem"})
+
+
+# ---------------------------------------------------------------------------------------------- workers, and machines
+
+
+@pytest.mark.parametrize(("given", "count"), [("auto", None), ("1", 1), ("3", 3), (2, 2)])
+def test_how_many_workers(given: Any, count: int | None) -> None:
+    found = load({"workers": given}, environment={})
+    assert found.worker_count == (count or processors())
+    assert found.fronted == (found.worker_count > 1)
+    assert load({}, environment={"LIPWIRE_WORKERS": str(given)}).workers == found.workers
+
+
+@pytest.mark.parametrize("given", ["0", "65", "many", "-1", "2.5", 0, 65])
+def test_no_such_number_of_workers(given: Any) -> None:
+    refused("--workers", "auto or 1..64", flags={"workers": given}, environment={})
+
+
+def test_workers_need_addresses_of_their_own() -> None:
+    refused("public_ws_url must have {port} or {worker}", flags={"workers": 2, "public_ws_url": "wss://a.example/ws"})
+    refused("ws_port: 3 workers have no ports from 65534 on", flags={"workers": 3, "ws_port": 65534})
+    for url in ("wss://a.example:{port}", "wss://w{worker}.a.example", "wss://a.example/{port}"):
+        assert load({"workers": 2, "public_ws_url": url}, environment={}).public_ws_url == url
+
+
+def test_machines_of_a_cluster() -> None:
+    found = load(
+        {}, environment={"LIPWIRE_NATS": "nats://u:secret@a:4222, tls://b"} | {"LIPWIRE_API_KEY": "k"} | SECRET
+    )
+    assert found.nats == ("nats://u:secret@a:4222", "tls://b") and found.fronted
+    assert shown("nats", found.nats) == ("nats://a:4222", "tls://b")
+    refused("nats needs api_key and session_secret", flags={"nats": "nats://a"}, environment={})
+    refused("nats needs session_secret", flags={"nats": "nats://a", "api_key": "k"}, environment={})
+    for name in ("node", "nats_creds", "nkeys_seed_file", "advertise_url"):
+        refused(
+            f"{name} needs nats",
+            flags={name: "somewhere" if name != "advertise_url" else "http://a.example"},
+            environment={},
+        )
+    refused("two ways to the same", flags=CLUSTER | {"nats_creds": "a", "nkeys_seed_file": "b"}, environment={})
+    for name in ("node", "cluster"):
+        refused(f"{name} must be 1..64 letters", flags=CLUSTER | {name: "a.b"}, environment={})
+
+
+@pytest.mark.parametrize("url", ["a:4222", "http://a:4222", "nats://", "nats://a:0", "nats://a b", "nats://a:x"])
+def test_no_address_of_nats(url: str) -> None:
+    refused("nats", "write it as nats://host:4222", flags=CLUSTER | {"nats": (url,)}, environment={})
+    assert "secret" not in shown("nats", (url.replace("://", "://u:secret@"),))[0]
+
+
+SECRET = {"LIPWIRE_SESSION_SECRET": "s" * 32}

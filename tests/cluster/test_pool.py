@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from typing import Any
+from pathlib import Path
 
 import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection
 from websockets.exceptions import ConnectionClosed
 
-from lipwire.cluster.placement import Key, Place
+from lipwire.cluster.placement import UNIT, Key, Place
 from lipwire.cluster.pool import Pool, reason_of
 from lipwire.errors import InvalidArgument
 from lipwire.process.supervisor import Ended
-from lipwire.protocol import webhooks as w
-from lipwire.provider.keys import Quota
-from support.workers import Farm, listens
-
-HOOK = "http://127.0.0.1:9/"
-"""Nobody is there: notices go to the test."""
+from lipwire.provider.keys import Quota, digest
+from lipwire.provider.sessions import ProviderError
+from support.workers import KEY, KEYS, Farm, Speaking, listens
 
 
 async def test_workers_serve_and_tell_what_they_run() -> None:
@@ -93,38 +91,98 @@ def test_how_one_ended_is_told_in_words(reason: str, code: int, said: str) -> No
     assert said in reason_of(Ended(reason, code, 1.0, ""))
 
 
-async def test_one_that_is_killed_takes_its_own_sessions_along_and_no_others() -> None:
-    async with Farm(2, webhook_url=HOOK) as farm:
-        pool = farm.pool
-        one, two = await farm.start("one"), await farm.start("two")
-        assert one is not None and two is not None
-        sockets = [await session.connect() for session in (one, two)]
-        for session, socket in zip((one, two), sockets, strict=True):
-            await session.speak(socket, 3.0)
-            await session.hear(socket, "playback_started")
-        port, pid = one.worker.ws_port, one.worker.pid
-        os.kill(pid, signal.SIGKILL)
+# ------------------------------------------------------------------------------------------------------------- places
+
+
+async def test_quotas_and_capacity_hold_exactly_under_fifty_starts_at_once(tmp_path: Path) -> None:
+    file, quota = tmp_path / "keys", Quota(sessions=7)
+    file.write_text(f"acme:{digest(KEYS['acme'])} sessions=7\n")
+    async with Farm(2, quota, capacity=5, api_keys_file=str(file)) as farm:
+
+        async def start(n: int, owner: str) -> Speaking | str | None:
+            try:
+                return await farm.start(f"{owner} {n}", owner, KEYS.get(owner, KEY), egress="video")
+            except ProviderError as exc:
+                return f"{exc.code}: {exc}"
+
+        got = await asyncio.gather(*(start(n, "acme") for n in range(50)))
+        sessions = [one for one in got if isinstance(one, Speaking)]
+        assert len(sessions) == 7 and {one for one in got if isinstance(one, str)} == {
+            "SESSION_LIMIT: This key's limit of 7 sessions is reached"
+        }
+        here = [seat.counts["session"] for seat in farm.pool.ledger.seats]
+        assert sorted(here) == [3, 4] and not any(one is None for one in got)
+        for one in sessions:
+            body, key = {"session_id": one.id}, KEYS["acme"]
+            assert (await farm.ask(one.worker, "DELETE", "/session/stop", json=body, key=key)).status_code == 200
+        await farm.until(lambda: not any(seat.entries for seat in farm.pool.ledger.seats))
+        got = await asyncio.gather(*(start(n, "operator") for n in range(50)))
+        weight = farm.weight(egress="video")
+        fit = 2 * (5 * UNIT // weight)
+        assert sum(isinstance(one, Speaking) for one in got) == fit and sum(one is None for one in got) == 50 - fit
+        assert farm.pool.placed == 7 + fit and farm.pool.refused == 50 - fit
+        assert [seat.used for seat in farm.pool.ledger.seats] == [fit // 2 * weight] * 2
+        assert all(one.state == "up" for one in farm.pool.view()) or weight * (fit // 2) == 5 * UNIT
+
+
+async def test_a_newer_session_of_the_same_channel_goes_where_the_older_is() -> None:
+    async with Farm(2) as farm:
+        old, other = await farm.start("one"), await farm.start("two")
+        assert old is not None and other is not None and other.worker is not old.worker
+        socket = await old.connect()
+        new = await farm.start("one")
+        assert new is not None and new.worker is old.worker and new.id != old.id
         with pytest.raises(ConnectionClosed) as closed:
             while True:
-                await sockets[0].recv()
-        assert closed.value.rcvd is None, "1006: nobody was left to say anything"
-        await farm.until(lambda: pool.gone(one.key) is not None, 5.0)
-        gone = pool.gone(one.key)
-        assert gone is not None and "SIGKILL" in gone.reason and gone.told["channel"] == "one"
-        assert pool.where(one.key) is None and [lost.key for lost in farm.lost] == [one.key]
-        again = await asyncio.wait_for(farm.start("one"), 20)
-        assert again is not None and again.worker is two.worker, "the other is there at once"
-        await two.hear(sockets[1], "playback_finished")
-        await farm.until(lambda: one.worker.state == "up")
-        assert one.worker.ws_port == port and one.worker.pid not in (0, pid) and one.worker.restarts == 1
-        third = await farm.start("three")
-        assert third is not None and third.worker is one.worker
-        told = [(notice.event_type, notice.sid) for notice in farm.notices]
-        assert told.count((w.SESSION_FAILED, one.id)) == 1 and told.index((w.SESSION_STARTED, one.id)) < told.index(
-            (w.SESSION_FAILED, one.id)
-        )
-        failed = next(notice for notice in farm.notices if notice.event_type == w.SESSION_FAILED)
-        started = next(notice for notice in farm.notices if notice.sid == one.id)
-        payload: dict[str, Any] = dict(failed.payload)
-        assert "SIGKILL" in payload.pop("message") and payload.pop("stop_ts") > 0
-        assert payload == started.payload
+                await socket.recv()
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1000
+        await farm.until(lambda: farm.pool.where(old.key) is None)
+        assert farm.pool.where(new.key) is not None
+        assert [seat.counts["session"] for seat in farm.pool.ledger.seats] == [1, 1]
+
+
+# --------------------------------------------------------------------------------------------- agents and their rooms
+
+
+async def test_an_agent_and_its_room_are_told_from_start_to_end() -> None:
+    async with Farm(2, agent_brain="echo", agora="off") as farm:
+        first, second = await farm.join("one", "lobby"), await farm.join("two", "lobby")
+        third = await farm.join("three", "hall")
+        assert first.worker is second.worker is not third.worker
+        pool = farm.pool
+        lobby = pool.where(Key("room", "operator", "lobby"))
+        assert lobby is not None and lobby.worker == first.worker.index
+        assert pool.where(Key("name", "operator", "two")) == lobby
+        assert (await farm.ask(second.worker, "POST", f"{first.path}/leave")).status_code == 200
+        await farm.until(lambda: pool.where(Key("name", "operator", "one")) is None)
+        assert pool.where(Key("agent", "", first.id)) == lobby, "it can be asked for, ended as it is"
+        assert pool.where(Key("room", "operator", "lobby")) == lobby, "another is there"
+        assert (await farm.ask(second.worker, "POST", f"{second.path}/leave")).status_code == 200
+        await farm.until(lambda: pool.where(Key("room", "operator", "lobby")) is None)
+        assert pool.ledger.seats[lobby.worker].used == 0
+        os.kill(third.worker.pid, signal.SIGKILL)
+        os.kill(first.worker.pid, signal.SIGKILL)
+        await farm.until(lambda: pool.gone(Key("agent", "", first.id)) and pool.gone(Key("agent", "", third.id)))
+        ended, died = pool.gone(Key("agent", "", first.id)), pool.gone(Key("agent", "", third.id))
+        assert ended is not None and died is not None
+        assert (ended.over, ended.told["status"], ended.told["message"]) == (True, "STOPPED", "left")
+        assert (died.over, died.told["status"], died.told["channel"]) == (False, "RUNNING", "hall")
+
+
+async def test_connections_of_pages_are_found_by_their_ids() -> None:
+    async with Farm(1) as farm:
+        session = await farm.start("one")
+        assert session is not None
+        peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        peer.addTransceiver("audio", direction="recvonly")
+        await peer.setLocalDescription(await peer.createOffer())
+        sdp = peer.localDescription.sdp
+        kind = {"content-type": "application/sdp"}
+        answer = await farm.ask(session.worker, "POST", f"/whep/{session.id}", pages=True, content=sdp, headers=kind)
+        assert answer.status_code == 201, answer.text
+        key = Key("peer", "", answer.headers["location"].rpartition("/")[2])
+        await farm.until(lambda: farm.pool.where(key))
+        gone = await farm.ask(session.worker, "DELETE", f"/whep/peers/{key.id}", pages=True)
+        assert gone.status_code == 200
+        await peer.close()
+        await farm.until(lambda: farm.pool.where(key) is None)

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -468,3 +469,36 @@ async def test_the_log_says_it_once_in_an_interval(caplog: pytest.LogCaptureFixt
             caplog.records[1].getMessage(),
         ]
         assert f"9 ({CROWDED})" in caplog.records[1].getMessage()
+
+
+# -------------------------------------------------------------------------------------------------------- Unix sockets
+
+
+async def test_a_unix_socket_is_a_door_like_others(tmp_path: Path) -> None:
+    """Its connections, which have no names, are told apart; all of them are this machine's."""
+    now, path, loop = 1000.0, str(tmp_path / "http"), asyncio.get_running_loop()
+    Path(path).touch()  # of a process that was killed
+    door = Door(Limits(head=10.0, per_address=1), clock=lambda: now)
+    server = await serve_http(create_app(Stage().provider), path=path, door=door)
+    clients = []
+    try:
+        for data in (b"", HEALTH, b"G"):
+            client = socket.socket(socket.AF_UNIX)
+            client.setblocking(False)
+            clients.append(client)
+            await loop.sock_connect(client, path)
+            await loop.sock_sendall(client, data)
+        assert b"200 OK" in await answer(clients[1])
+        await until(lambda: len(door) == 3)
+        phases = sorted(visit.phase.name for visit in door._visits.values())
+        assert phases == ["HEAD", "HEAD", "IDLE"]
+        now += 10.0
+        door.sweep()
+        for client in (clients[0], clients[2]):
+            assert await is_over(client) == b""
+        await until(lambda: len(door) == 1)
+    finally:
+        for client in clients:
+            client.close()
+        await server.close()
+    assert not Path(path).exists() and server.port == 0

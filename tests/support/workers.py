@@ -12,27 +12,31 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import msgspec
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 
+from lipwire.agents.rest.wire import parse_join
 from lipwire.app.config import Config
 from lipwire.cluster.ledger import Gone, Limits
-from lipwire.cluster.placement import UNIT, Key, Place
+from lipwire.cluster.placement import UNIT, Key
 from lipwire.cluster.pool import Pool, Worker
-from lipwire.cluster.weight import need_of_start
+from lipwire.cluster.weight import need_of_join, need_of_start
 from lipwire.protocol import messages as m
 from lipwire.protocol import webhooks as w
 from lipwire.provider.client import request
-from lipwire.provider.keys import OPERATOR, Quota
+from lipwire.provider.keys import OPERATOR, Quota, make_key
 from support.child_owner import children
 
 KEY = "a-key-for-tests"
+KEYS = {"acme": make_key()}
+"""Of other owners, by their names."""
 SECRET = "a secret of thirty-two bytes or more"
 WAIT = 60.0
+AGENTS = "/api/conversational-ai-agent/v2/projects/local"
 MARK = "LIPWIRE_OF_TEST"
 FOLDERS: list[str] = []
 """Of all farms of this process."""
@@ -71,6 +75,10 @@ class Farm:
     async def __aexit__(self, *_: object) -> None:
         await self.pool.close()
 
+    def weight(self, **more: Any) -> int:
+        """Of a session."""
+        return need_of_start(self.body(**more), OPERATOR, self.config).weight
+
     def body(self, channel: str = "c", **more: Any) -> dict[str, Any]:
         started: dict[str, Any] = msgspec.to_builtins(request(channel, width=64, height=36, **more))
         return started
@@ -80,7 +88,10 @@ class Farm:
     ) -> httpx.Response:
         """A request that the front passes on."""
         transport = httpx.AsyncHTTPTransport(uds=worker.viewer_path if pages else worker.http_path)
-        headers = {"x-api-key": key, "x-forwarded-for": "127.0.0.1"} | more.pop("headers", {})
+        basic = base64.b64encode(f"any:{key}".encode()).decode()
+        headers = {"x-api-key": key, "authorization": f"Basic {basic}", "x-forwarded-for": "127.0.0.1"} | more.pop(
+            "headers", {}
+        )
         async with httpx.AsyncClient(transport=transport, timeout=WAIT) as client:
             return await client.request(method, f"http://localhost{path}", headers=headers, **more)
 
@@ -97,7 +108,28 @@ class Farm:
             raise AssertionError(answer.text)
         reply = msgspec.convert(answer.json(), m.StartReply)
         self.pool.confirm(place, (Key("session", "", reply.session_id),))
-        return Speaking(self, worker, place, reply, body)
+        return Speaking(worker, reply, body)
+
+    async def start_when_there_is_room(self, channel: str) -> Speaking:
+        """A session, as soon as a worker is up."""
+        async with asyncio.timeout(WAIT):
+            while (session := await self.start(channel)) is None:
+                await asyncio.sleep(0.02)
+        return session
+
+    async def join(self, name: str, channel: str) -> Joined:
+        """An agent, as the front starts one."""
+        properties = {"channel": channel, "agent_rtc_uid": "0", "remote_rtc_uids": ["*"], "labels": {"tenant": "t"}}
+        body = {"name": name, "properties": properties | {"llm": {"url": "https://llm.example.org/v1/chat"}}}
+        agent = parse_join(body, "v2")
+        place = await self.pool.reserve(need_of_join(agent, self.config, room=True))
+        assert place is not None
+        worker = self.pool.workers[place.worker]
+        answer = await self.ask(worker, "POST", f"{AGENTS}/join", json=body)
+        assert answer.status_code == 200, answer.text
+        joined = Joined(worker, answer.json()["agent_id"])
+        self.pool.confirm(place, (Key("agent", "", joined.id),))
+        return joined
 
     async def until(self, true: Callable[[], Any], seconds: float = WAIT) -> None:
         async with asyncio.timeout(seconds):
@@ -105,13 +137,29 @@ class Farm:
                 await asyncio.sleep(0.01)
 
 
+class Joined(NamedTuple):
+    """An agent, and where it is."""
+
+    worker: Worker
+    id: str
+
+    @property
+    def path(self) -> str:
+        return f"{AGENTS}/agents/{self.id}"
+
+
 class Speaking:
     """A session and its client."""
 
-    def __init__(self, farm: Farm, worker: Worker, place: Place, reply: m.StartReply, body: dict[str, Any]) -> None:
-        self.farm, self.worker, self.place, self.reply, self.body = farm, worker, place, reply, body
+    def __init__(self, worker: Worker, reply: m.StartReply, body: dict[str, Any]) -> None:
+        self.worker, self.reply, self.body = worker, reply, body
         self.id = reply.session_id
         self.key = Key("session", "", self.id)
+
+    @classmethod
+    def of(cls, reply: dict[str, Any], body: dict[str, Any]) -> Speaking:
+        """One that another process has started."""
+        return cls(Worker(0, "", "", 0), msgspec.convert(reply, m.StartReply), body)
 
     async def connect(self) -> ClientConnection:
         """Its WebSocket, greeted."""
@@ -159,13 +207,17 @@ class Left:
         return [path for path in map(Path, FOLDERS) if path.exists()]
 
     def check(self) -> None:
-        """There is nothing. What others have in shared memory for a moment goes by itself."""
-        assert self.processes() == {}
+        """There is nothing, soon: what a worker that was killed had started ends by itself, and what others have in
+        shared memory goes."""
         assert self.folders() == []
-        deadline = time.monotonic() + 5
-        while more := {name for name in os.listdir("/dev/shm") if "lipwire" in name} - self.shared:
-            assert time.monotonic() < deadline, more
+        deadline = time.monotonic() + 15
+        while left := self.processes() | dict.fromkeys(self.more_shared(), "shared memory"):
+            assert time.monotonic() < deadline, left
             time.sleep(0.1)
+
+    def more_shared(self) -> set[str]:
+        """Names in shared memory that were not there before."""
+        return {name for name in os.listdir("/dev/shm") if "lipwire" in name} - self.shared
 
 
 def listens(port: int) -> bool:

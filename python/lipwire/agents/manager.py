@@ -96,7 +96,8 @@ class AgentRecord:
     def __init__(self, agent_id: str, number: int, config: AgentConfig, now: float) -> None:
         self.id = agent_id
         self.number = number
-        """Counts up; the order in which they came."""
+        """The order in which they came, of agents of several processes, too: microseconds since 1970, but never a
+        number twice, nor a smaller one than before."""
         self.config = config
         self.status: Status = "IDLE"
         self.created = now
@@ -199,6 +200,7 @@ class AgentManager:
         self.start_timeout, self.stop_timeout = start_timeout, stop_timeout
         self.on_event = on_event
         self.started_total = self.failed_total = 0
+        self._number = 0
         self._records: dict[str, AgentRecord] = {}
         self._closed = False
 
@@ -305,9 +307,10 @@ class AgentManager:
         if self.prepare is not None and not prepared:
             self.prepare(config)
         self.check(config, elsewhere=elsewhere)
-        number = self.started_total = self.started_total + 1
+        self.started_total += 1
+        self._number = max(self._number + 1, time.time_ns() // 1000)
         config.agent_id = secrets.token_hex(16)
-        record = AgentRecord(config.agent_id, number, config, time.time())
+        record = AgentRecord(config.agent_id, self._number, config, time.time())
         self._records[record.id] = record
         self._tell(record)
         record.task = asyncio.create_task(self._run(record), name=f"lipwire-agent-{record.id[:8]}")

@@ -31,6 +31,7 @@ from ..protocol.webhooks import EVENTS
 from ..publish.audience import MAX_VIEWERS
 from ..publish.ice import TTL as TURN_TTL
 from ..publish.ice import IceServers, check_url
+from ..publish.turns import processors
 from ..rtp.ports import PORTS, parse_ports
 from ..servers.allowlist import Allowlist
 from ..servers.listen import Limits
@@ -71,7 +72,8 @@ class Config(Struct, kw_only=True, frozen=True):
     """Serve the viewer page and the agent page. What they show asks for a token, which `lipwire serve` and `lipwire
     token` put into links; without any API key set, on this machine alone, for none."""
     public_ws_url: str | None = None
-    """What `websocket_address` says, a ws:// or wss:// URL. Default: ws://<host>:<ws_port>."""
+    """What `websocket_address` says, a ws:// or wss:// URL. Default: ws://<host>:<ws_port>. With several workers it has
+    {port} in it, which is the worker's port, or {worker}, its number from 0 on."""
     public_viewer_url: str | None = None
     """Where browsers reach the pages, for the links that are made. Default: http://<host>:<viewer_port>/."""
     api_key: str | None = None
@@ -81,6 +83,30 @@ class Config(Struct, kw_only=True, frozen=True):
     steers its own sessions, rooms and agents alone."""
     session_secret: str | None = None
     """Signs tokens (32 bytes or more). Default: random, so that a restart ends every token."""
+    workers: int | Literal["auto"] = 1
+    """Processes that run sessions, rooms and agents, behind one that answers HTTP (docs/workers.md); auto = as many as
+    this machine has processors. 1 = one process does all, unless `nats` is set. Limits (`max_*`) are each worker's,
+    what an owner may have (`key_*`) is for all of them. The first listens for speech on `ws_port`, the others on the
+    ports behind it."""
+    capacity: int = 0
+    """What one worker takes, where 1000 is a face of 640x360 at 25 pictures a second; 0 = 1000 for each of
+    `max_sessions`."""
+    nats: tuple[str, ...] = ()
+    """NATS servers, by which several machines find each other: nats://user:password@host:4222 or tls://host:4222, with
+    commas between in the environment. All machines need the same `api_key` and `session_secret`."""
+    nats_creds: str | None = None
+    """A file of credentials for NATS (nsc makes them)."""
+    nkeys_seed_file: str | None = None
+    """A file with the seed of an nkey, in their place."""
+    cluster: str = "lipwire"
+    """The name that all machines of one cluster share; another one on the same NATS servers has another."""
+    node: str | None = None
+    """This machine's name in the cluster. Default: its host name with four random digits."""
+    advertise_url: str | None = None
+    """Where the other machines reach what stands on `http_port`. Default: http://<address>:<http_port>, with this
+    machine's address that leads to NATS."""
+    advertise_viewer_url: str | None = None
+    """The same for `viewer_port`."""
     max_sessions: int = 50
     """More are refused with 429."""
     max_viewers: int = MAX_VIEWERS
@@ -308,10 +334,43 @@ class Config(Struct, kw_only=True, frozen=True):
             if self.webhook_url is None and getattr(self, name):
                 raise InvalidArgument(f"{name} needs webhook_url, where notices are to be posted")
         self.make_ice_servers()
+        self._check_cluster()
         if not self.keyed and self.host is not None and not is_loopback(self.host):
             raise InvalidArgument(
                 f"listening on {self.host} needs an API key: set LIPWIRE_API_KEY, or listen on {LOOPBACK}"
             )
+
+    def _check_cluster(self) -> None:
+        url = self.public_ws_url
+        if self.worker_count > 1 and url is not None and "{port}" not in url and "{worker}" not in url:
+            raise InvalidArgument(
+                "public_ws_url must have {port} or {worker} in it where there are several workers: each has a port of "
+                f"its own; got {shown('public_ws_url', url)!r}"
+            )
+        if self.ws_port and self.ws_port + self.worker_count - 1 > 65535:
+            raise InvalidArgument(f"ws_port: {self.worker_count} workers have no ports from {self.ws_port} on")
+        if not self.nats:
+            for name in ("nats_creds", "nkeys_seed_file", "node", "advertise_url", "advertise_viewer_url"):
+                if getattr(self, name) is not None:
+                    raise InvalidArgument(f"{name} needs nats, by which machines find each other")
+            return
+        if self.nats_creds is not None and self.nkeys_seed_file is not None:
+            raise InvalidArgument("nats_creds and nkeys_seed_file are two ways to the same; set one of them")
+        if missing := [name for name in ("api_key", "session_secret") if getattr(self, name) is None]:
+            raise InvalidArgument(
+                f"nats needs {' and '.join(missing)}: all machines of a cluster must have the same, or they refuse "
+                "each other's clients"
+            )
+
+    @property
+    def worker_count(self) -> int:
+        """How many workers there are to be."""
+        return processors() if self.workers == "auto" else self.workers
+
+    @property
+    def fronted(self) -> bool:
+        """Whether a front process answers HTTP, and workers do the rest."""
+        return self.worker_count > 1 or bool(self.nats)
 
     @property
     def keyed(self) -> bool:
@@ -338,6 +397,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "http_port": (0, 65535),
     "ws_port": (0, 65535),
     "viewer_port": (0, 65535),
+    "capacity": (0, 10**9),
     "max_sessions": (1, 1024),
     "max_viewers": (1, 1024),
     "max_viewers_per_address": (0, 1024),
@@ -378,8 +438,16 @@ RANGES: dict[str, tuple[float, float]] = {
 OFFLINE = "offline"
 """As `stt_url` or `tts_url`: on this machine, whatever there is."""
 URLS = {
-    name: ("http://", "https://") for name in ("llm_url", "stt_url", "tts_url", "public_viewer_url", "webhook_url")
+    name: ("http://", "https://")
+    for name in (
+        *("llm_url", "stt_url", "tts_url", "public_viewer_url", "webhook_url"),
+        *("advertise_url", "advertise_viewer_url"),
+    )
 } | {name: ("ws://", "wss://") for name in ("openai_url", "public_ws_url")}
+NATS = ("nats://", "tls://", "ws://", "wss://")
+MOST_WORKERS = 64
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""Of a cluster and of a machine: a part of NATS' subjects."""
 HEX_32 = re.compile(r"[0-9a-fA-F]{32}")
 
 
@@ -387,6 +455,8 @@ def shown(name: str, value: Any) -> Any:
     """A setting for people and logs: whether a secret is set, and URLs without their passwords and keys."""
     if name in SECRETS:
         return "set" if value else None
+    if name == "nats":
+        return tuple(redact(url) for url in value)
     secret = isinstance(value, str) and any(mark in value for mark in "@?#")
     if name.endswith("_url") and secret:
         return redact(value)
@@ -398,6 +468,13 @@ def _check(name: str, value: Any) -> None:
     low, high = RANGES.get(name, (0, 0))
     if name in RANGES and not low <= value <= high:
         raise InvalidArgument(f"{name} must be {low}..{high}, got {value}")
+    if name == "workers" and value != "auto" and not 1 <= value <= MOST_WORKERS:
+        raise InvalidArgument(f"workers must be auto or 1..{MOST_WORKERS}, got {value}")
+    if name in ("cluster", "node") and value is not None and not NAME.fullmatch(value):
+        raise InvalidArgument(f"{name} must be 1..64 letters, digits, '_' and '-', got {value!r:.80}")
+    if name == "nats":
+        for url in value:
+            _check_nats(url)
     if name == "session_secret" and value is not None and len(value.encode()) < 32:
         raise InvalidArgument("session_secret must have 32 bytes or more")
     if name in ("api_key", "api_keys_file") and value == "":
@@ -450,8 +527,20 @@ def _check_address(name: str, value: str) -> None:
         raise InvalidArgument(f"{name} must be a numeric address, got {value!r:.60}") from exc
 
 
+def _check_nats(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname if parts.port != 0 else None
+    except ValueError:
+        host = None
+    if not url.startswith(NATS) or not host or not url.isprintable() or " " in url:
+        raise InvalidArgument(f"nats: write it as nats://host:4222 or tls://host:4222, got {redact(url)!r:.200}")
+
+
 def _check_url(name: str, value: str) -> None:
     schemes = URLS[name]
+    if name == "public_ws_url":
+        value = value.replace("{port}", "1").replace("{worker}", "0")
     if not value.startswith(schemes):
         raise InvalidArgument(f"{name} must start with {' or '.join(schemes)}, got {shown(name, value)!r}")
     try:
@@ -549,6 +638,8 @@ def _convert(name: str, value: Any, place: str, strict: bool = True) -> Any:
             value = msgspec.json.decode(value)
         except msgspec.DecodeError:  # whose words would tell some of it
             raise InvalidArgument(f"{place}: {name} must be a JSON object of header names and their values") from None
+    if name == "workers" and isinstance(value, str) and value != "auto":
+        value = int(value) if value.isascii() and value.isdecimal() and len(value) < 4 else 0
     allowed = get_args(TYPES[name])
     if allowed and all(isinstance(one, str) for one in allowed) and value not in allowed:
         raise InvalidArgument(f"{place}: {name} must be one of {', '.join(allowed)}, got {value!r:.60}")

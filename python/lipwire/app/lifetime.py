@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
-
-from .service import Service
+from typing import Any, Protocol
 
 logger = logging.getLogger("lipwire.service")
 
@@ -15,9 +13,17 @@ LAST = 1.0
 """Seconds that the body has to end by itself when the server has."""
 
 
-async def run_service(service: Service, body: Callable[[], Coroutine[Any, Any, None]], asked: asyncio.Event) -> None:
+class Startable(Protocol):
+    """A server: `Service`, or `FrontService`."""
+
+    async def start(self) -> Any: ...
+    async def drain(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+async def run_service(service: Startable, body: Callable[[], Coroutine[Any, Any, None]], asked: asyncio.Event) -> None:
     """Starts a service and runs `body` beside it until that ends, or raises, or until `asked` is set: then the service
-    drains (`Service.drain`), and the body, which goes on meanwhile, is cancelled. Cancelled, this closes it at once.
+    drains (`drain`), and the body, which goes on meanwhile, is cancelled. Cancelled, this closes it at once.
 
     Raises:
         InvalidArgument: a port cannot be had. What `body` raises, before it was asked to end.

@@ -35,6 +35,18 @@ def make_provider(config: Config, api_key: str, make_session: MakeSession) -> Pr
         egress=config.egress,
         **secret,
     )
+    admission = Admission(
+        late=config.max_late_percent / 100, busy=config.max_busy_percent / 100, lag=config.max_lag_ms / 1000
+    )
+    return Provider(options, make_session, keys=make_keys(config, api_key), admission=admission)
+
+
+def make_keys(config: Config, api_key: str) -> KeyRing:
+    """The API keys for these settings, and what their owners may have; `api_key` is the operator's.
+
+    Raises:
+        InvalidArgument: the file of keys cannot be read, or has faults.
+    """
     quota = Quota(
         sessions=config.key_sessions,
         pixel_rate=config.key_pixel_rate,
@@ -44,11 +56,7 @@ def make_provider(config: Config, api_key: str, make_session: MakeSession) -> Pr
         films_mb=config.key_films_mb,
     )
     file = None if config.api_keys_file is None else Path(config.api_keys_file)
-    admission = Admission(
-        late=config.max_late_percent / 100, busy=config.max_busy_percent / 100, lag=config.max_lag_ms / 1000
-    )
-    keys = KeyRing(api_key, file=file, default=quota, clock=time.monotonic)
-    return Provider(options, make_session, keys=keys, admission=admission)
+    return KeyRing(api_key, file=file, default=quota, clock=time.monotonic)
 
 
 class SharedAudience(Audience):

@@ -57,10 +57,9 @@ from ..rtp.tally import Tally
 from ..servers.access import Caller, Gate, admin_token, count_requests, link, minting_routes
 from ..servers.agent_gate import Project
 from ..servers.agents import AgentCollector, agent_routes, token_routes
-from ..servers.allowlist import Allowlist
 from ..servers.http import HttpServer, serve_http
 from ..servers.http import create_app as create_http_app
-from ..servers.listen import Door, Limits
+from ..servers.listen import Door
 from ..servers.metrics import (
     AudienceCollector,
     CaptureCollector,
@@ -83,6 +82,7 @@ from ..session.preencoded import of_server
 from ..session.runtime import Runtime
 from ..session.stages import Spoken
 from ..session.subtitles import Cue
+from .addresses import door_limits, in_url, make_allowlist, port_taken
 from .agent_page import PageAgents
 from .agent_setup import AgentSetup, agora_egress, check_film, openai_models
 from .config import LOOPBACK, Config, is_loopback
@@ -356,9 +356,9 @@ class Service:
         self._models: ModelHost | None = None
         self.api_key = behind.api_key if behind is not None else self.config.api_key or make_key()
         self._certificate = Certificate(self.config.tls_cert, self.config.tls_key) if self.config.tls_cert else None
-        self.door = Door(self._limits())
+        self.door = Door(door_limits(self.config))
         """Who may come in, on all ports."""
-        self.allowlist = self._allowlist()
+        self.allowlist = make_allowlist(self.config)
         """Its names, and the pages that may call it."""
         self.watched: dict[str, Watched] = {}
         nobody_is_asked = not self.config.keyed and is_loopback(self.config.bind)
@@ -468,22 +468,6 @@ class Service:
         self._http: HttpServer | None = None
         self._ws: WsServer | None = None
         self._viewer: HttpServer | None = None
-
-    def _allowlist(self) -> Allowlist:
-        c = self.config
-        own_name = [c.host] if c.host else []
-        urls = [url for url in (c.public_ws_url, c.public_viewer_url) if url]
-        return Allowlist.of([*c.public_hosts, *own_name], c.allowed_origins, urls, hsts=c.tls_cert is not None)
-
-    def _limits(self) -> Limits:
-        c, wait = self.config, self.config.request_timeout_seconds
-        return Limits(
-            connections=c.max_connections,
-            per_address=c.max_connections_per_address,
-            head=wait,
-            body=3 * wait,
-            write=3 * wait,
-        )
 
     def _recorder(self) -> Recorder | None:
         c = self.config
@@ -696,7 +680,7 @@ class Service:
                     turns=self._turns,
                 )
             except OSError as exc:
-                raise _port_taken("ws_port", self.config.ws_port, exc) from exc
+                raise port_taken("ws_port", self.config.ws_port, exc) from exc
             url = self.config.public_ws_url or f"{self._scheme('ws')}://{self._told_host}:{self._ws.port}"
             url = url.replace("{port}", str(self._ws.port))
             url = url.replace("{worker}", str(0 if self._behind is None else self._behind.index))
@@ -736,11 +720,12 @@ class Service:
         port: int = getattr(self.config, name)
         if self._behind is not None:
             path = self._behind.http_path if name == "http_port" else self._behind.viewer_path
-            return await serve_http(app, path=path, door=self.door, turns=self._turns)
+            door = Door(door_limits(self.config))  # the front process counts those who come by it
+            return await serve_http(app, path=path, door=door, turns=self._turns)
         try:
             return await serve_http(app, self.config.bind, port, door=self.door, ssl=self._ssl, turns=self._turns)
         except OSError as exc:
-            raise _port_taken(name, port, exc) from exc
+            raise port_taken(name, port, exc) from exc
 
     async def drain(self, seconds: float | None = None) -> None:
         """Ends in good order, and closes: no new session, agent or utterance is taken, what is silent ends at once, and
@@ -849,12 +834,17 @@ class Service:
     @property
     def http_url(self) -> str:
         """The HTTP side as this machine reaches it."""
-        return f"{self._scheme('http')}://{_in_url(self._local)}:{self.http_port}"
+        return f"{self._scheme('http')}://{in_url(self._local)}:{self.http_port}"
+
+    @property
+    def ws_urls(self) -> list[str]:
+        """What `websocket_address` says."""
+        return [self.provider.config.public_ws_url]
 
     @property
     def viewer_url(self) -> str:
         """The viewer page as this machine reaches it."""
-        return f"{self._scheme('http')}://{_in_url(self._local)}:{self.viewer_port}/"
+        return f"{self._scheme('http')}://{in_url(self._local)}:{self.viewer_port}/"
 
     def _scheme(self, plain: str) -> str:
         return plain if self._certificate is None else f"{plain}s"
@@ -867,12 +857,17 @@ class Service:
     def _told_host(self) -> str:
         """Where clients are sent: with a certificate, to a name that it may be for."""
         names = [name for name in self.config.public_hosts if "*" not in name] if self._certificate else []
-        return _in_url(names[0] if names else self._local)
+        return in_url(names[0] if names else self._local)
 
     @property
     def public_viewer_url(self) -> str:
         """The viewer page as browsers reach it, with a "/" at its end."""
         return (self.config.public_viewer_url or self.viewer_url).rstrip("/") + "/"
+
+    @property
+    def open(self) -> bool:
+        """The pages ask nobody for a token."""
+        return self.gate.open
 
     def page_link(self, channel: str | None = None, *, token: bool = True) -> str:
         """The viewer page, or the agent page in a channel, for the operator: where pages ask for a token with one that
@@ -887,10 +882,6 @@ class Service:
         return LOOPBACK if self.config.bind == "0.0.0.0" else self.config.bind
 
 
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
 def make_webhooks(config: Config) -> Webhooks:
     """What sends notices to `config.webhook_url`, which is set."""
     assert config.webhook_url is not None
@@ -900,13 +891,6 @@ def make_webhooks(config: Config) -> Webhooks:
         events=[int(number) for number in config.webhook_events],
         retry=config.webhook_retry_seconds,
         most=config.webhook_queue,
-    )
-
-
-def _port_taken(name: str, port: int, exc: OSError) -> InvalidArgument:
-    flag = name.replace("_", "-")
-    return InvalidArgument(
-        f"cannot listen on port {port}: {exc.strerror or exc}. Choose another with --{flag} or LIPWIRE_{name.upper()}"
     )
 
 

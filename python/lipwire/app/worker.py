@@ -16,6 +16,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 import time
 from typing import Any
 
@@ -39,6 +40,8 @@ from .service import Behind, Service
 
 logger = sampled("lipwire.worker")
 
+STARTING = 60.0
+"""Seconds that it may take to be up."""
 LAST = 1.9
 """Seconds that the process has to end when its link has closed,"""
 CLOSING = 1.2
@@ -58,6 +61,7 @@ class Worker:
         self._link, self._begin, self._front = link, begin, os.getppid()
         self._loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
+        self._started = threading.Event()
         self._writing = False
         self._draining: asyncio.Task[None] | None = None
         self._closed = False
@@ -69,9 +73,11 @@ class Worker:
         """To its end."""
         self._loop.add_reader(self._link.sock.fileno(), self._readable)
         tasks: list[asyncio.Task[None]] = []
+        threading.Thread(target=self._say_that_it_starts, name="lipwire-starts", daemon=True).start()
         try:
             self._service = service = self._make(msgspec.convert(self._begin.config, Config))
             await service.start()
+            self._started.set()
             self._tell(Ready(ws_url=service.provider.config.public_ws_url, ws_port=service.ws_port))
             gc.collect()
             gc.freeze()  # as `lipwire serve` does
@@ -80,9 +86,17 @@ class Worker:
         except (LipwireError, OSError) as exc:
             self._tell(Unable(str(exc)))
         finally:
+            self._started.set()
             for task in tasks:
                 task.cancel()
             await self._end()
+
+    def _say_that_it_starts(self) -> None:
+        """In a thread: while modules are imported and avatars drawn, on a busy machine for seconds, the event loop
+        answers nothing."""
+        until = time.monotonic() + STARTING
+        while not self._started.wait(0.5) and time.monotonic() < until:
+            self._link.ping()
 
     def _make(self, config: Config) -> Service:
         begin = self._begin

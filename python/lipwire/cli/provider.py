@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,10 @@ from ..errors import InvalidArgument
 from ..rtp.ports import PORTS
 from .options import ApiKey, CaFile, FindLlm, ServerOptions, err, out, run, run_server, settle, with_server_options
 from .progress import ProgressBar
+
+if TYPE_CHECKING:
+    from ..app.front.server import FrontService
+    from ..app.service import Service
 
 
 @with_server_options
@@ -32,7 +36,27 @@ def serve(
     api_keys_file: Annotated[
         str | None, typer.Option(help="API keys of several owners (lipwire key new makes them).")
     ] = None,
-    max_sessions: Annotated[int | None, typer.Option(help="More are refused with 429 (default: 50).")] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            help="Processes that run sessions, behind one for HTTP; auto = one for each processor (default: 1)."
+        ),
+    ] = None,
+    nats: Annotated[
+        str | None,
+        typer.Option(help="NATS servers by which several machines are one: nats://host:4222,... (default: none)."),
+    ] = None,
+    node: Annotated[str | None, typer.Option(help="This machine's name among them (default: made up).")] = None,
+    cluster: Annotated[str | None, typer.Option(help="The name that all of them share (default: lipwire).")] = None,
+    advertise_url: Annotated[
+        str | None, typer.Option(help="Where the other machines reach its HTTP side (default: found out).")
+    ] = None,
+    advertise_viewer_url: Annotated[
+        str | None, typer.Option(help="Where they reach its pages (default: found out).")
+    ] = None,
+    max_sessions: Annotated[
+        int | None, typer.Option(help="Of each worker; more are refused with 429 (default: 50).")
+    ] = None,
     avatar: Annotated[
         str | None, typer.Option(help=f"Name or path, shown for unknown avatar ids (default: {DEFAULT}).")
     ] = None,
@@ -58,6 +82,12 @@ def serve(
         public_viewer_url=public_viewer_url,
         api_key=api_key,
         api_keys_file=api_keys_file,
+        workers=workers,
+        nats=nats,
+        node=node,
+        cluster=cluster,
+        advertise_url=advertise_url,
+        advertise_viewer_url=advertise_viewer_url,
         max_sessions=max_sessions,
         avatar=avatar,
         rtp=rtp,
@@ -71,32 +101,45 @@ def serve(
 
 async def _serve(config: Config, asked: asyncio.Event) -> None:
     from ..app.lifetime import run_service
+
+    if config.fronted:
+        from ..app.front.server import FrontService
+
+        front = FrontService(config, preencodes=True)
+        await run_service(front, lambda: _told(front, config, front.about), asked)
+    else:
+        from ..app.service import Service
+
+        service = Service(config, preencodes=True)
+        await run_service(service, lambda: _told(service, config), asked)
+
+
+async def _told(service: Service | FrontService, config: Config, about: str = "") -> None:
+    """What is there, printed once it is; then nothing, for ever. `about`: what it is among others."""
     from ..app.links import link_note, shown_link
-    from ..app.service import Service
+    from ..servers.rooms import PageConfig
 
-    service = Service(config, preencodes=True)
-
-    async def told() -> None:
-        settle()
-        out.print(f"HTTP       {service.http_url}  (docs at {service.http_url}/schema)")
-        out.print(f"WebSocket  {service.provider.config.public_ws_url}")
-        if config.viewer:
-            out.print(f"viewer     {shown_link(service, out)}", markup=False, soft_wrap=True)
-            out.print(f"agents     {shown_link(service, out, service.page.channel)}", markup=False, soft_wrap=True)
-            if (note := link_note(service, out)) is not None:
-                out.print(f"           ({note})", soft_wrap=True)
-        if config.api_key is None:
-            out.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)", soft_wrap=True)
-        if config.rtp:
-            out.print(f"RTP        ports {config.rtp_ports} of {config.rtp_host or config.bind}")
-        if config.record is not None:
-            out.print(f"recording  every session, into {config.record}", soft_wrap=True)
-        if config.films is not None:
-            out.print(f"films      of who asks for one, into {config.films}", soft_wrap=True)
-        out.print("Ctrl-C ends it.")
-        await asyncio.Event().wait()
-
-    await run_service(service, told, asked)
+    settle()
+    out.print(f"HTTP       {service.http_url}  (docs at {service.http_url}/schema)")
+    for url in service.ws_urls:
+        out.print(f"WebSocket  {url}")
+    if config.viewer:
+        out.print(f"viewer     {shown_link(service, out)}", markup=False, soft_wrap=True)
+        out.print(f"agents     {shown_link(service, out, PageConfig().channel)}", markup=False, soft_wrap=True)
+        if (note := link_note(service, out)) is not None:
+            out.print(f"           ({note})", soft_wrap=True)
+    if config.api_key is None:
+        out.print(f"API key    {service.api_key}  (random; set LIPWIRE_API_KEY to keep one)", soft_wrap=True)
+    if config.rtp:
+        out.print(f"RTP        ports {config.rtp_ports} of {config.rtp_host or config.bind}")
+    if config.record is not None:
+        out.print(f"recording  every session, into {config.record}", soft_wrap=True)
+    if config.films is not None:
+        out.print(f"films      of who asks for one, into {config.films}", soft_wrap=True)
+    if about:
+        out.print(f"cluster    {about}", soft_wrap=True)
+    out.print("Ctrl-C ends it.")
+    await asyncio.Event().wait()
 
 
 @with_server_options

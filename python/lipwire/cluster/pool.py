@@ -39,7 +39,7 @@ from .wire import Begin, Closed, Drain, Figures, FromWorker, Notice, Opened, Rea
 logger = logging.getLogger("lipwire.cluster")
 
 MODULE = "lipwire.app.worker"
-DEADLINES = Deadlines(start=60.0, ping_every=0.5, ping_lost=3.0, leave=2.5)
+DEADLINES = Deadlines(start=60.0, ping_every=0.5, ping_lost=4.0, leave=2.5)
 BACKOFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds before a worker is started again, by deaths in a row: the first time at once."""
 MOST_PATH = 100

@@ -196,6 +196,7 @@ class ProviderError(LipwireError):
         "RATE_LIMITED": (429, "Too many requests"),
         "INTERNAL_ERROR": (500, "Internal error"),
         "CHANNEL_FAILED": (502, "Bad gateway"),
+        "WORKER_LOST": (502, "Bad gateway"),
         "NO_CAPACITY": (503, "No capacity"),
     }
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
-from litestar import Router, get, post, route
+from litestar import Response, Router, get, post, route
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
@@ -68,6 +68,7 @@ from .errors import (
     withheld,
 )
 from .http import KEYED, CheckKey, check_header, owner_name, read_object, refusals
+from .order import order_headers
 
 MAX_PAGE = 100
 RECENT = 2 * 3600.0
@@ -253,7 +254,7 @@ def _control(
         security=_SECURITY,
         sync_to_thread=False,
     )
-    def get_list(request: AnyRequest, appid: FromPath[str]) -> b.ListReply:
+    def get_list(request: AnyRequest, appid: FromPath[str]) -> Response[b.ListReply]:
         """Agents in the order in which they came, the newest ended ones included."""
         owner, scope = gate.check(request, appid)
         filters = _filters(request, version) | {"owner": owner}
@@ -264,7 +265,8 @@ def _control(
         page = manager.page(**filters)
         agents = [describe(record, whole=scope is None) for record in page.records]
         meta = b.ListMeta(cursor=page.cursor, total=page.total)
-        return b.ListReply(data=b.AgentList(count=len(agents), agents=agents), meta=meta)
+        reply = b.ListReply(data=b.AgentList(count=len(agents), agents=agents), meta=meta)
+        return Response(reply, headers=order_headers(request, (record.number for record in page.records)))
 
     handlers: list[ControllerRouterHandler] = [join, leave, update, get_one, get_list]
     if version == "v1":

@@ -75,7 +75,11 @@ class Guard:
                 names = {name.lower() for name, _ in headers}
                 policy = b"content-security-policy"
                 page = any(n.lower() == b"content-type" and v.startswith(b"text/html") for n, v in headers)
-                headers = [(n, v.replace(FRAMES, frames)) if n.lower() == policy else (n, v) for n, v in headers]
+                # Behind a front process a worker has named them already.
+                headers = [
+                    (n, v.replace(FRAMES, frames)) if n.lower() == policy and frames not in v else (n, v)
+                    for n, v in headers
+                ]
                 if page and policy not in names:
                     headers.append((policy, frames))
                 if b"x-content-type-options" not in names:

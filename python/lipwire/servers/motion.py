@@ -51,7 +51,7 @@ class _Asking(Struct):
     scope: dict[str, Any]
 
 
-def _asking(socket: Asked) -> AnyRequest:
+def with_token(socket: Asked) -> AnyRequest:
     scope = cast("dict[str, Any]", socket.scope)
     headers = list(scope["headers"])
     token = next((one[len(TOKEN) :] for one in scope.get("subprotocols", ()) if one.startswith(TOKEN)), None)
@@ -81,7 +81,7 @@ def motion_routes(
 
     def in_session(socket: Asked, session_id: str) -> tuple[MotionQueue, WebRTC]:
         """Whose motion is asked for, and how. Raises LipwireError: there will be none."""
-        gate.session(_asking(socket), session_id, "watch")
+        gate.session(with_token(socket), session_id, "watch")
         watched = sessions.get(session_id)
         if watched is None:
             raise ProviderError("SESSION_NOT_FOUND", "This session has ended")
@@ -91,7 +91,7 @@ def motion_routes(
 
     def in_room(socket: Asked, name: str) -> tuple[MotionQueue, Rooms, str]:
         """The same, and as whom."""
-        caller = gate.room(_asking(socket), name, "watch")
+        caller = gate.room(with_token(socket), name, "watch")
         user = user_of(caller, {"user": socket.query_params.get("user") or caller.name or str(made_up_user())})
         queue = _wanted(socket, "user")
         rooms = desk_of(caller.owner.name).rooms

@@ -50,6 +50,7 @@ from .faces import face_route
 from .guard import Guard
 from .http import PAGED, SCHEMES, read_object, refusals
 from .offers import ANSWERED, Offer, give_answer, read_offer
+from .order import order_headers
 from .viewer import HEADERS, WEB, client_modules, read_text, static
 from .webrtc_http import Admit, Admitted, Endpoint, asked_black, webrtc_http_routes
 
@@ -295,9 +296,11 @@ def room_routes(
         }
 
     @get("/api/rooms", responses=refusals(401, 403, 429, codes=PAGED), sync_to_thread=False)
-    def list_rooms(request: AnyRequest) -> dict[str, Any]:
+    def list_rooms(request: AnyRequest) -> Response[dict[str, Any]]:
         rooms = desk_of(gate.owner(request, "list").owner.name).rooms
-        return {"rooms": [{"name": name, "members": members} for name, members in rooms.list().items()]}
+        listed = rooms.list()
+        body = {"rooms": [{"name": name, "members": members} for name, members in listed.items()]}
+        return Response(body, headers=order_headers(request, map(rooms.since, listed)))
 
     @post(
         "/api/rooms",

@@ -7,6 +7,7 @@ token to watch or to control it.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from .docs import describe_api, operation
 from .errors import MAX_BODY, AnyRequest, on_exception
 from .guard import Guard
 from .http import PAGED, SCHEMES, read_object, refusals
+from .order import order_headers
 from .webrtc_http import Admitted, Endpoint, OnPeer, asked_black, webrtc_http_routes
 
 WEB = Path(__file__).parent / "web"
@@ -67,6 +69,8 @@ class Watched(Struct):
     publisher: WebRTC
     video_encoding: str = "H264"
     """What whoever started it wished for; a page asks for that first."""
+    since: int = field(default_factory=lambda: time.time_ns() // 1000)
+    """When it began, in microseconds since 1970."""
     saying: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a page's text is spoken, so that texts are said in the order in which they came."""
 
@@ -148,9 +152,11 @@ def create_viewer(
         return {"sessions": [shown(session_id) for session_id in listed], "capabilities": capabilities}
 
     @get("/api/sessions", responses=refusals(401, 403, 429, codes=PAGED), sync_to_thread=False)
-    def list_sessions(request: AnyRequest) -> dict[str, Any]:
+    def list_sessions(request: AnyRequest) -> Response[dict[str, Any]]:
         caller = gate.owner(request, "list")
-        return reply([session_id for session_id in sessions if gate.owns(caller, session_id)], controls=True)
+        listed = [session_id for session_id in sessions if gate.owns(caller, session_id)]
+        order = order_headers(request, (sessions[session_id].since for session_id in listed))
+        return Response(reply(listed, controls=True), headers=order)
 
     @get("/api/sessions/{session_id:str}", responses=refusals(401, 403, 404, 429, codes=PAGED), sync_to_thread=False)
     def one_session(request: AnyRequest, session_id: FromPath[str]) -> dict[str, Any]:

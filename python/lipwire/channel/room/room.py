@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -101,6 +102,8 @@ class Room:
 
     def __init__(self, rooms: Rooms, name: str) -> None:
         self.name = name
+        self.since = time.time_ns() // 1000
+        """When it was made, in microseconds since 1970."""
         self.agents: dict[str, RoomChannel] = {}
         self.browsers: dict[str, Browser | Watcher] = {}
         self.peers: set[Peer] = set()
@@ -428,6 +431,11 @@ class Rooms:
     def list(self) -> dict[str, list[Member]]:
         """Who is where."""
         return {name: room.members() for name, room in self._rooms.items()}
+
+    def since(self, name: str) -> int:
+        """When a room was made, in microseconds since 1970; 0 = there is none."""
+        room = self._rooms.get(name)
+        return 0 if room is None else room.since
 
     def create(self, name: str | None = None) -> str:
         """Makes a room for somebody who joins within `HELD` seconds; returns its name, a new one by default.
