@@ -123,7 +123,7 @@ class Overview:
             ws_url=service.provider.config.public_ws_url,
             age=round(time.monotonic() - self._began, 3),
             used=used + weight.ROOM * len(service.owned_rooms),
-            capacity=config.max_sessions * UNIT,
+            capacity=config.capacity or config.max_sessions * UNIT,
             figures=figures(service, self._before, self._now, self._lag),
         )
         node = NodeView(name=name, state=state, http_url=service.http_url, version=core_version(), workers=[worker])
