@@ -21,24 +21,22 @@ import time
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from ..agents.manager import AgentRecord
 from ..cluster import weight
 from ..cluster.placement import Key
 from ..cluster.spare import link_of
-from ..cluster.wire import Begin, Closed, Drain, End, Figures, FromWorker, Notice, Opened, Ready, ToWorker, Unable
+from ..cluster.wire import Begin, Closed, Drain, End, FromWorker, Notice, Opened, Ready, ToWorker, Unable
 from ..errors import BadData, LipwireError
 from ..logs import sampled, to_stderr
-from ..models.worker import memory
 from ..pools import end_pools
 from ..process.child import end_within, to_parent
 from ..process.link import OUT, Link
 from ..protocol import webhooks as w
 from ..protocol.agent_bodies import AgentReply, FilmReply
 from ..provider.sessions import EndReason, ProviderSession, pixel_rate
-from ..session.runtime import Runtime
 from .config import Config
+from .overview import Counters, figures
 from .service import Behind, Service
 
 logger = sampled("lipwire.worker")
@@ -149,7 +147,7 @@ class Worker:
         self._tell(Opened(key=key, owner=owner) if there else Closed(key))
 
     async def _tell_figures(self, service: Service) -> None:
-        before, lag = _Counters.now(service), 0.0
+        before, lag = Counters.now(), 0.0
         while True:
             due = self._loop.time() + LOOK
             await asyncio.sleep(LOOK)
@@ -157,7 +155,7 @@ class Worker:
             if time.monotonic() - before.at < FIGURES:
                 continue
             try:
-                now = _Counters.now(service)
+                now = Counters.now()
                 if self._link.waiting < OUT:
                     self._tell(figures(service, before, now, lag))
                 before, lag = now, 0.0
@@ -317,46 +315,6 @@ def told_of(record: AgentRecord) -> dict[str, Any]:
     if record.failure:
         told["failure"] = record.failure
     return told
-
-
-class _Counters(Struct, frozen=True):
-    """What grows, at one moment."""
-
-    at: float
-    cpu: float
-    busy: float
-
-    @classmethod
-    def now(cls, service: Service) -> _Counters:
-        return cls(time.monotonic(), time.process_time(), Runtime.current().stats().get("busy_ns", 0) / 1e9)
-
-
-def figures(service: Service, before: _Counters, now: _Counters, lag: float) -> Figures:
-    """How a worker does, between two moments. `lag`: seconds that its event loop was late at most."""
-    provider, seconds = service.provider, max(1e-3, now.at - before.at)
-    totals, skew, buffered, queued = provider.totals(), 0.0, 0, 0
-    for session in provider.sessions:
-        stats = {} if session.live is None else session.live.stats()
-        skew = max(skew, abs(stats.get("skew_ms", 0.0)))
-        buffered = max(buffered, stats.get("buffered_ms", 0))
-        queued += 0 if session.outbox is None else session.outbox.waiting
-    return Figures(
-        sessions=len(provider.sessions),
-        agents=len(service.agents.active),
-        rooms=len(service.owned_rooms),
-        viewers=len(service.audience),
-        talking=totals["talking"],
-        cpu=round((now.cpu - before.cpu) / seconds, 3),
-        busy=round(min(1.0, (now.busy - before.busy) / seconds), 3),
-        lag_ms=round(1000 * lag, 1),
-        memory_mb=memory(os.getpid()) >> 20,
-        frames=totals["frames"],
-        late=totals["late"],
-        skew_ms=skew,
-        buffered_ms=buffered,
-        queued=queued,
-        overloaded=provider.admission.reason(provider.clock()),
-    )
 
 
 def main(control: int) -> None:
