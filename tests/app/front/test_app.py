@@ -409,7 +409,7 @@ async def test_other_sites_pages_are_kept_out_and_allowed_ones_read(tmp_path: Pa
 
 async def test_without_any_key_the_pages_ask_nobody(tmp_path: Path) -> None:
     async with fronted(tmp_path, api_key=None) as front, httpx.AsyncClient(trust_env=False, timeout=60) as http:
-        assert (await http.post(f"{front.pages}/api/agents", json={"channel": "lobby"})).status_code == 200
+        assert (await http.post(f"{front.pages}/api/rooms", json={"name": "lobby"})).status_code == 201
         assert len((await http.get(f"{front.pages}/api/rooms")).json()["rooms"]) == 1
 
 

@@ -13,6 +13,7 @@ from litestar import MediaType, Request, Response
 from litestar.types import Receive, Send
 from prometheus_client import CollectorRegistry, generate_latest
 
+from ...agents.errors import AgentNotFound
 from ...cluster.ledger import Gone as Past
 from ...cluster.placement import Key, Need, Place, Placement
 from ...cluster.view import ClusterView, NodeView, State
@@ -34,11 +35,11 @@ from ...servers.guard import Guard, refuse
 from ...servers.order import HEADER as ORDER
 from ..config import Config
 from . import bodies, hop
-from .asking import NOBODY, Reception, Who
+from .asking import Reception, Who
 from .figures import Reserving, merge_texts
 from .lists import Part, merge
 from .relay import Body, Gone, ask, give, headers_of, pass_socket, target_of, while_there
-from .routes import STARTS, Found, Table
+from .routes import KIND, STARTS, Found, Table
 from .upstream import Answer, Headers, Lost, Upstream
 
 logger = logging.getLogger("lipwire.front")
@@ -86,8 +87,8 @@ class Nodes(Protocol):
         ...
 
     @property
-    def others(self) -> list[str]:
-        """The names of those that live."""
+    def names(self) -> list[str]:
+        """Of those that live."""
         ...
 
     async def view(self) -> ClusterView: ...
@@ -136,25 +137,35 @@ class Desk:
         return self._upstreams[key]
 
     async def find(self, key: Key) -> Place | None:
-        """Where something is; what an answer has just named is known before its worker has told of it."""
+        """Where something is; what an answer has just named is known before its worker has told of it.
+
+        Raises:
+            LipwireError: it was on a machine that is gone.
+        """
         found = await self.placement.find(key)
-        return found if found is not None or self.crew.why(key) is not None else self._known.get(key)
+        if found is not None or self.crew.why(key) is not None:
+            return found
+        known = self._known.get(key)
+        if known is None or not known.node or self.nodes is None or self.nodes.urls(known.node) is not None:
+            return known
+        if key.kind in ("session", "agent", "peer"):
+            raise _vanished(key, known.node)
+        return None
 
     def learn(self, keys: Sequence[Key], place: Place) -> None:
         """An answer from there has named these."""
         for key in keys:
             self._known.put(key, msgspec.structs.replace(place, ticket=""))
 
-    def confirm(self, place: Place, need: Need | None, named: tuple[Key, ...]) -> None:
-        """It runs there now; its answer has named these."""
+    def confirm(self, place: Place, kind: str, named: tuple[Key, ...]) -> None:
+        """It runs there now; its answer has named these. Keys that it was reserved with it has had since then."""
         self.learn(named, place)
-        if need is not None:  # keys that it was reserved with it has had since then
-            own = (*named, *need.keys)
-            self.placement.confirm(place, tuple(key for key in own if key.kind == need.kind))
+        if place.ticket:
+            self.placement.confirm(place, tuple(key for key in named if key.kind == kind))
 
-    def cancel(self, place: Place, need: Need | None) -> None:
+    def cancel(self, place: Place) -> None:
         """It does not, after all."""
-        if need is not None:
+        if place.ticket:
             self.placement.cancel(place)
 
     def any_worker(self, path: str) -> Place:
@@ -225,7 +236,7 @@ class Front:
         method = scope.get("method", "WEBSOCKET")
         found = self._table.find(method, scope["path"])
         try:
-            who = NOBODY if passed is not None else self._desk.reception.who(scope, found)
+            who = self._desk.reception.who(scope, found) if passed is None else Who(passed.owner)
             if scope["type"] == "websocket":
                 await self._socket(scope, receive, send, found, who, passed)
             else:
@@ -275,8 +286,7 @@ class Front:
                     desk.reception.count_join(who)
                 data = await body.read()
                 if passed is not None:
-                    place = Place(node="", worker=passed.worker, ticket=passed.ticket)
-                    await self._pass(scope, receive, send, found, who, body, place)
+                    await self._pass(scope, receive, send, found, who, body, _here(passed))
                 elif found.where in STARTS and body.whole:
                     await self._start(scope, receive, send, found, who, body, data)
                 else:
@@ -307,7 +317,7 @@ class Front:
         place = await desk.reserve(need)
         if place is None:
             raise self._full()
-        await self._pass(scope, receive, send, found, who, body, place, need)
+        await self._pass(scope, receive, send, found, who, body, place)
 
     def _full(self) -> ProviderError:
         if self._desk.crew.state == "draining":
@@ -323,54 +333,55 @@ class Front:
         who: Who,
         body: Body,
         place: Place,
-        need: Need | None = None,
     ) -> None:
         """Passes a request on, and its answer back. What starts something is done to its end, even if the client is
         gone: only the answer tells whether it keeps its place."""
-        begun = self._desk.finish(self._begin(scope, found, who, body, place, need)) if need is not None else None
         if not body.whole:
-            await self._relay(scope, send, body, place)
+            self._desk.cancel(place)
+            await self._relay(scope, send, body, place, who)
             return
+        starts = found.where in STARTS or found.where == "enter session"
+        begun = self._desk.finish(self._begin(scope, found, who, body, place)) if starts else None
         with while_there(receive):
-            if begun is not None:
-                answer, whole = await asyncio.shield(begun)
-                await _give_whole(send, answer, whole)
-            elif found.where.startswith("enter"):
-                answer, whole = await self._begin(scope, found, who, body, place, None)
-                await _give_whole(send, answer, whole)
+            if begun is None:
+                await self._relay(scope, send, body, place, who)
             else:
-                await self._relay(scope, send, body, place)
+                answer, whole = await asyncio.shield(begun)
+                await _send(send, answer.status, answer.headers, whole)
 
-    async def _relay(self, scope: Any, send: Send, body: Body, place: Place) -> None:
-        desk = self._desk
-        upstream = desk.upstream(place, pages=self._pages)
-        async with await ask(upstream, scope, body, self._hop(scope, place)) as answer:
+    async def _relay(self, scope: Any, send: Send, body: Body, place: Place, who: Who) -> None:
+        upstream = self._desk.upstream(place, pages=self._pages)
+        async with await ask(upstream, scope, body, self._hop(scope, place, who)) as answer:
             await give(answer, send)
 
-    async def _begin(
-        self, scope: Any, found: Found, who: Who, body: Body, place: Place, need: Need | None
-    ) -> tuple[Answer, bytes]:
+    async def _begin(self, scope: Any, found: Found, who: Who, body: Body, place: Place) -> tuple[Answer, bytes]:
         """Has something begun, and knows it before the client does."""
         desk = self._desk
         named: tuple[Key, ...] | None = None
         try:
             upstream = desk.upstream(place, pages=self._pages)
-            async with await ask(upstream, scope, body, self._hop(scope, place)) as answer:
+            async with await ask(upstream, scope, body, self._hop(scope, place, who)) as answer:
                 whole = await answer.read()
             if 200 <= answer.status < 300:
                 named = bodies.keys_in(found, who, answer, whole)
         finally:
             if named is None:
-                desk.cancel(place, need)
+                desk.cancel(place)
             else:
-                desk.confirm(place, need, named)
+                desk.confirm(place, KIND[found.where], named)
         return answer, whole
 
-    def _hop(self, scope: Any, place: Place) -> Headers:
+    def _hop(self, scope: Any, place: Place, who: Who) -> Headers:
         """For another node."""
         if not place.node:
             return []
-        said = hop.Hop(node=self._desk.node, address=ASKING_FROM.get(), worker=place.worker, ticket=place.ticket)
+        said = hop.Hop(
+            node=self._desk.node,
+            address=ASKING_FROM.get(),
+            owner=who.owner,
+            worker=place.worker,
+            ticket=place.ticket,
+        )
         method, target = scope.get("method", "WEBSOCKET"), target_of(scope).decode("latin-1")
         return [(hop.HEADER, hop.sign(said, self._desk.secret, method, target))]
 
@@ -378,32 +389,31 @@ class Front:
         self, scope: Any, receive: Receive, send: Any, found: Found, who: Who, passed: hop.Hop | None
     ) -> None:
         desk = self._desk
-        need: Need | None = None
         if passed is not None:
-            place: Place | None = Place(node="", worker=passed.worker, ticket=passed.ticket)
+            place = _here(passed)
         else:
             if found.where.startswith("listen"):
                 desk.reception.count_join(who)
             key = bodies.key_of(found, who, b"", desk.secret)
-            place = None if key is None else await _found(desk.find(key))
-            if place is None and found.where == "listen room":
+            there = None if key is None else await _found(desk.find(key))
+            if there is None and found.where == "listen room":
                 need = bodies.need_of(found, who, b"", scope["path"], desk.config)
-                if need is not None and (place := await desk.reserve(need)) is None:
+                if need is not None and (there := await desk.reserve(need)) is None:
                     raise self._full()
-        place = place or desk.any_worker("")
+            place = there or desk.any_worker("")
         accepted = False
 
         def accept() -> None:
             nonlocal accepted
             accepted = True
-            desk.confirm(place, need, ())
+            desk.confirm(place, "room", ())
 
         try:
             upstream = desk.upstream(place, pages=self._pages)
-            await pass_socket(upstream, scope, receive, send, self._hop(scope, place), accept)
+            await pass_socket(upstream, scope, receive, send, self._hop(scope, place, who), accept)
         finally:
             if not accepted:
-                desk.cancel(place, need)
+                desk.cancel(place)
 
     # -------------------------------------------------------------------------------------------- what the front says
 
@@ -472,11 +482,11 @@ class Front:
         desk = self._desk
         places = [Place(node="", worker=worker, ticket="") for worker in desk.crew.live]
         if passed is None and desk.nodes is not None:
-            places += [Place(node=name, worker=-1, ticket="") for name in desk.nodes.others]
+            places += [Place(node=name, worker=-1, ticket="") for name in desk.nodes.names]
         if not places:
             raise Lost("no worker is up", sent=False)
         with while_there(receive):
-            told = await asyncio.gather(*(self._part(scope, place) for place in places), return_exceptions=True)
+            told = await asyncio.gather(*(self._part(scope, place, who) for place in places), return_exceptions=True)
         for one in told:
             if isinstance(one, BaseException) and not isinstance(one, Lost):
                 raise one
@@ -493,16 +503,28 @@ class Front:
             headers.append((ORDER, ",".join(map(str, merged.order)).encode()))
         await _send(send, 200, headers, merged.body)
 
-    async def _part(self, scope: Any, place: Place) -> Part:
+    async def _part(self, scope: Any, place: Place, who: Who) -> Part:
         upstream = self._desk.upstream(place, pages=self._pages)
-        headers = [*headers_of(scope), (ORDER, b"1"), *self._hop(scope, place)]
+        headers = [*headers_of(scope), (ORDER, b"1"), *self._hop(scope, place, who)]
         async with await upstream.request("GET", target_of(scope), headers, timeout=LIST_WAIT) as answer:
             return Part(answer.status, answer.headers, await answer.read())
+
+
+def _here(passed: hop.Hop) -> Place:
+    """The place on this machine that another node's front process means. A reservation is named after both sides."""
+    return Place(node="", worker=passed.worker, ticket=passed.ticket.partition(":")[0])
 
 
 def past_at(past: Past) -> int:
     """When it ended, Unix seconds, of a time by the monotonic clock."""
     return int(time.time() - (time.monotonic() - past.at))
+
+
+def _vanished(key: Key, node: str) -> LipwireError:
+    why = f"the machine that ran it ({node}) is gone"
+    if key.kind == "agent":
+        return AgentNotFound(f"agent {key.id} has ended: {why}")
+    return ProviderError("SESSION_NOT_FOUND", f"Session not found or already terminated: {why}")
 
 
 def _lost(exc: Lost) -> ProviderError:
@@ -516,11 +538,6 @@ async def _found(finding: Awaitable[Place | None]) -> Place | None:
         return await finding
     except TimeoutError as exc:
         raise Lost("the node that has it does not answer", sent=False) from exc
-
-
-async def _give_whole(send: Send, answer: Answer, whole: bytes) -> None:
-    headers = [(name, value) for name, value in answer.headers if name not in (b"date", b"content-length")]
-    await _send(send, answer.status, headers, whole)
 
 
 async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:

@@ -29,6 +29,8 @@ class Hop(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who passes it on."""
     address: str = ""
     """Of the client; "" = nobody knows."""
+    owner: str | None = None
+    """Whose key was shown; None = it is not known, or the worker is to say what is wrong with it."""
     worker: int = -1
     """Which of the other node's workers is to have it; -1 = the request is for the node: its part of a list."""
     ticket: str = ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
+from ...cluster.placement import Kind
 from ...servers.errors import BASE
 
 Where = Literal[
@@ -39,7 +40,13 @@ Asks = Literal["nobody", "key", "key or token", "control", "process", "page"]
 other errors; what opens the pages."""
 Shape = Literal["A", "C", "D"]
 """Which errors are answered (`servers.errors`)."""
-STARTS = frozenset({"start session", "join", "start agent", "page agent", "new room", "enter room"})
+KIND: dict[Where, Kind] = {
+    **dict.fromkeys(("join", "start agent", "page agent"), "agent"),
+    **dict.fromkeys(("new room", "enter room"), "room"),
+    **dict.fromkeys(("start session", "enter session"), "session"),
+}
+"""What a place is for where a request begins something. A session must be there for who enters it."""
+STARTS = frozenset(KIND) - {"enter session"}
 
 
 class Route(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from importlib.metadata import PackageNotFoundError, version
 from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Self
@@ -13,9 +14,11 @@ import msgspec
 from ...avatar import Avatar
 from ...closing import close_within
 from ...cluster.ledger import Limits
-from ...cluster.placement import UNIT
+from ...cluster.nats_bus import NatsBus
+from ...cluster.nats_placement import NatsPlacement
+from ...cluster.node import Node
+from ...cluster.placement import UNIT, Placement
 from ...cluster.pool import Pool
-from ...cluster.view import NodeView
 from ...errors import InvalidArgument
 from ...provider.authority import Authority
 from ...provider.keys import OPERATOR, make_key
@@ -29,14 +32,14 @@ from ...servers.metrics import DoorCollector
 from ...servers.tls import Certificate
 from ...servers.turns import Turns
 from ...servers.webhooks import WebhookCollector
-from ..addresses import Addresses, door_limits, make_allowlist, port_taken
+from ..addresses import Addresses, door_limits, in_url, make_allowlist, port_taken
 from ..config import Config, is_loopback
 from ..owners import make_keys
 from ..service import make_webhooks
 from .app import RETRY, Desk, Front, live
 from .asking import Reception
 from .figures import FrontCollector
-from .machine import Machine
+from .machine import Machine, Others, node_name, own_address
 from .routes import API, PAGES, Table
 
 logger = logging.getLogger("lipwire.front")
@@ -63,6 +66,10 @@ class FrontService:
         self._preencodes = preencodes
         self.addresses = Addresses(config, secure=self._certificate is not None)
         self._pool: Pool | None = None
+        self.name = node_name(config) if config.nats else ""
+        """This machine's, among others."""
+        self._node: Node | None = None
+        self._bus: NatsBus | None = None
         self._desk: Desk | None = None
         self._servers: list[HttpServer] = []
 
@@ -86,7 +93,9 @@ class FrontService:
     @property
     def about(self) -> str:
         """What it is among others."""
-        return f"{self.config.worker_count} workers on this machine"
+        c, count = self.config, self.config.worker_count
+        workers = f"{count} worker{'s' if count > 1 else ''}"
+        return f"node {self.name} of {c.cluster!r}, {workers}" if c.nats else f"{workers} on this machine"
 
     def page_link(self, channel: str | None = None, *, token: bool = True) -> str:
         """As `Service.page_link`."""
@@ -107,6 +116,9 @@ class FrontService:
         try:
             await self._listen()
             await self.pool.start()
+            if self._node is not None:
+                await self._node.start()
+                self._node.listen()
         except BaseException:
             await self.close()
             raise
@@ -141,8 +153,14 @@ class FrontService:
         )
         project = Project(app_id=c.agora_app_id or "", certificate=c.agora_app_certificate or "")
         reception = Reception(self.authority, project, open=self.open, joins_a_minute=c.joins_a_minute)
-        machine = Machine(self._pool, NodeView(name="", state="starting", http_url=self.addresses.http_url))
-        desk = self._desk = Desk(c, machine, self._pool, reception, secret=self._secret)
+        machine = Machine(self._pool, name=self.name, http_url=self._advertised[0], version=_version())
+        placement: Placement = self._pool
+        others: Others | None = None
+        if c.nats:
+            node = self._node = await self._join(machine)
+            placement = shared = NatsPlacement(node, self._pool)
+            others = Others(node, shared)
+        desk = self._desk = Desk(c, machine, placement, reception, secret=self._secret, node=self.name, nodes=others)
         desk.registry.register(DoorCollector(self.door))
         desk.registry.register(FrontCollector(machine.view, desk.reserving))
         if self._webhooks is not None:
@@ -150,6 +168,36 @@ class FrontService:
         names = make_allowlist(c)
         api.app = Front(desk, Table(API), names, pages=False)
         pages.app = Front(desk, Table(PAGES), names, pages=True)
+
+    async def _join(self, machine: Machine) -> Node:
+        """This machine, in its cluster. Raises InvalidArgument: NATS does not let us in."""
+        c, (http_url, viewer_url) = self.config, self._advertised
+        self._bus = await NatsBus.connect(
+            c.nats, name=f"lipwire {self.name}", credentials=c.nats_creds, nkey=c.nkeys_seed_file
+        )
+        node = Node(
+            self._bus,
+            machine,
+            name=self.name,
+            cluster=c.cluster,
+            http_url=http_url,
+            viewer_url=viewer_url,
+            version=_version(),
+        )
+        machine.join(node)
+        return node
+
+    @property
+    def _advertised(self) -> tuple[str, str]:
+        """Where other machines reach what stands on `http_port`, and the pages."""
+        c, a = self.config, self.addresses
+        if not c.nats:
+            return a.http_url, a.viewer_url
+        host = in_url(own_address(c))
+        return (
+            c.advertise_url or f"{a.scheme('http')}://{host}:{a.http_port}",
+            c.advertise_viewer_url or f"{a.scheme('http')}://{host}:{a.viewer_port}",
+        )
 
     async def _serve(self, app: Any, name: str) -> HttpServer:
         c, port = self.config, getattr(self.config, name)
@@ -174,6 +222,10 @@ class FrontService:
         """Ends all workers, and stops listening. Safe to call twice."""
         if self._pool is not None:
             await close_within(CLOSE_SECONDS, self._pool.close, "the workers", logger)
+        if self._node is not None:
+            await close_within(CLOSE_SECONDS, self._node.close, "the node", logger)
+        if self._bus is not None:
+            await close_within(CLOSE_SECONDS, self._bus.close, "NATS", logger)
         if self._webhooks is not None:
             await close_within(CLOSE_SECONDS, self._webhooks.close, "the webhooks", logger)
         servers, self._servers = self._servers, []
@@ -189,6 +241,13 @@ class FrontService:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _version() -> str:
+    try:
+        return version("lipwire")
+    except PackageNotFoundError:
+        return ""
 
 
 class _Port:

@@ -1,0 +1,173 @@
+"""Two machines, each with a front process of its own, over a real NATS server: whichever is asked, they are one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import httpx
+import pytest_asyncio
+from websockets.asyncio.client import connect
+
+from lipwire.app.config import Config
+from lipwire.app.front import hop
+from lipwire.app.front.machine import node_name, own_address
+from lipwire.app.front.server import FrontService
+from lipwire.cluster.placement import Key
+from support.agent_bodies import V2, changed
+from support.agent_site import C2, basic
+from support.motion import Reader
+from support.nats_server import NatsServer
+from support.provider_stage import start_body
+
+KEY, SECRET, WAIT = "the operator's key", "s" * 32, 60
+
+
+def config(nats: str, name: str, **settings: Any) -> Config:
+    ports: dict[str, Any] = dict.fromkeys(("http_port", "ws_port", "viewer_port"), 0)
+    given = ports | {"api_key": KEY, "session_secret": SECRET, "host": "127.0.0.1", "ice_host": "127.0.0.1"}
+    given |= {"agora": "off", "agent_brain": "echo", "end_of_turn": "silence", "nats": (nats,), "node": name}
+    return Config(**(given | settings))
+
+
+class Cluster:
+    """Some nodes and a client."""
+
+    def __init__(self, nodes: list[FrontService], http: httpx.AsyncClient) -> None:
+        self.nodes, self.http = nodes, http
+
+    async def start(self, node: int, channel: str) -> str:
+        settings = start_body()["agora_settings"] | {"channel": channel}
+        body = start_body(width=64, height=64, fps=10, agora_settings=settings)
+        reply = await self.http.post(f"{self.nodes[node].http_url}/session/start", json=body)
+        assert reply.status_code == 200, reply.text
+        return str(reply.json()["session_id"])
+
+    async def join(self, node: int, name: str, channel: str) -> httpx.Response:
+        body = changed(changed(V2, "name", name), "properties.channel", channel)
+        return await self.http.post(f"{self.nodes[node].http_url}{C2}/join", json=body)
+
+    def there(self, key: Key) -> list[int]:
+        """The nodes that have it."""
+        return [n for n, node in enumerate(self.nodes) if node.pool.ledger.find(key) is not None]
+
+
+async def until(what: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(WAIT):
+        while not await what():
+            await asyncio.sleep(0.05)
+
+
+@pytest_asyncio.fixture
+async def cluster() -> AsyncIterator[Cluster]:
+    async with AsyncExitStack() as stack:
+        nats = await stack.enter_async_context(NatsServer())
+        nodes = [FrontService(config(nats.url, name)) for name in ("a", "b")]
+        for started in await asyncio.gather(*(node.start() for node in nodes)):
+            stack.push_async_callback(started.close)
+        http = httpx.AsyncClient(trust_env=False, timeout=WAIT, headers={"x-api-key": KEY} | basic(KEY))
+        await stack.enter_async_context(http)
+        made = Cluster(nodes, http)
+
+        async def all_seen() -> bool:
+            views = [(await http.get(f"{node.http_url}/cluster")).json() for node in nodes]
+            return all([n["state"] for n in view["nodes"]] == ["up", "up"] for view in views)
+
+        await until(all_seen)
+        yield made
+
+
+async def test_sessions_wherever_they_run(cluster: Cluster) -> None:
+    ids = [await cluster.start(n % 2, f"c{n}") for n in range(12)]
+    where = {id: cluster.there(Key("session", "", id)) for id in ids}
+    assert {tuple(nodes) for nodes in where.values()} == {(0,), (1,)}
+    for node in cluster.nodes:
+        for id in ids:
+            shown = await cluster.http.get(f"{node.http_url}/session/{id}")
+            assert (shown.status_code, shown.json().get("session_id")) == (200, id)
+        listed = (await cluster.http.get(f"{node.addresses.viewer_url}api/sessions")).json()["sessions"]
+        assert [one["session_id"] for one in listed] == ids
+        unknown = await cluster.http.get(f"{node.http_url}/session/nobody")
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "SESSION_NOT_FOUND")
+    far = next(id for id, nodes in where.items() if nodes == [1])
+    options: Any = {"proxy": None, "additional_headers": {"x-api-key": KEY}}
+    place = cluster.nodes[0].addresses.viewer_url.replace("http", "ws")
+    reader = Reader()
+    async with connect(f"{place}motion/{far}", **options) as ws, asyncio.timeout(WAIT):
+        while len(reader.frames) < 3:
+            reader.put(await ws.recv())
+    same = await cluster.start(0, f"c{ids.index(far)}")
+    await until(lambda: _is(cluster.there(Key("session", "", far)), []))
+    assert cluster.there(Key("session", "", same)) == [1]
+    for n, id in enumerate([same, *(id for id in ids if id != far)]):
+        stop = f"{cluster.nodes[n % 2].http_url}/session/stop"
+        assert (await cluster.http.request("DELETE", stop, json={"session_id": id})).status_code == 200
+    await until(lambda: _is([sum(seat.used for seat in node.pool.ledger.seats) for node in cluster.nodes], [0, 0]))
+
+
+async def _is(found: Any, expected: Any) -> bool:
+    return bool(found == expected)
+
+
+async def test_agents_wherever_they_run(cluster: Cluster) -> None:
+    ids = []
+    for n in range(8):
+        joined = await cluster.join(n % 2, f"a{n}", f"room{n}")
+        assert joined.status_code == 200, joined.text
+        ids.append(joined.json()["agent_id"])
+    where = [cluster.there(Key("agent", "", id)) for id in ids]
+    assert {tuple(nodes) for nodes in where} == {(0,), (1,)}
+    taken = await cluster.join((where[3][0] + 1) % 2, "a3", "elsewhere")
+    assert (taken.status_code, taken.json()["agent_id"]) == (409, ids[3])
+    for node in cluster.nodes:
+        found, cursor = [], ""
+        while True:
+            query = {"limit": 3, "cursor": cursor}
+            page = (await cluster.http.get(f"{node.http_url}{C2}/agents", params=query)).json()
+            found += [one["agent_id"] for one in page["data"]["list"]]
+            assert page["meta"]["total"] == 8
+            if not (cursor := page["meta"]["cursor"]):
+                break
+        assert found == ids
+        rooms = (await cluster.http.get(f"{node.addresses.viewer_url}api/rooms")).json()["rooms"]
+        assert [room["name"] for room in rooms] == [f"room{n}" for n in range(8)]
+    for n, id in enumerate(ids):
+        other = cluster.nodes[(where[n][0] + 1) % 2]
+        assert (await cluster.http.post(f"{other.http_url}{C2}/agents/{id}/leave")).status_code == 200
+
+
+async def test_what_passes_between_nodes_is_signed(cluster: Cluster) -> None:
+    """A client that says it comes from another node is one like others: its address and its key count."""
+    id = await cluster.start(0, "c")
+    node = cluster.nodes[0]
+    said = hop.Hop(node="b", address="192.0.2.1", worker=0, owner="operator")
+    forged = hop.sign(said, "t" * 32, "GET", f"/session/{id}").decode()
+    headers = {"x-api-key": "wrong", "x-lipwire-hop": forged}
+    assert (await cluster.http.get(f"{node.http_url}/session/{id}", headers=headers)).status_code == 401
+    real = hop.sign(said, SECRET, "GET", f"/session/{id}").decode()
+    headers["x-lipwire-hop"] = real
+    shown = await cluster.http.get(f"{node.http_url}/session/{id}?other", headers=headers)
+    assert shown.status_code == 401, "it holds for one request alone"
+
+
+async def test_a_node_that_drains_takes_nothing_new(cluster: Cluster) -> None:
+    first, second = cluster.nodes
+    draining = asyncio.create_task(second.drain(1))
+    await until(lambda: _is(second.pool.draining, True))
+    ids = [await cluster.start(0, f"c{n}") for n in range(4)]
+    await asyncio.wait_for(draining, WAIT)
+    assert all(cluster.there(Key("session", "", id)) == [0] for id in ids)
+    view = (await cluster.http.get(f"{first.http_url}/cluster")).json()
+    assert [node["name"] for node in view["nodes"] if node["state"] == "up"] == ["a"]
+
+
+def test_names_and_addresses() -> None:
+    given = config("nats://127.0.0.1:4222", "n")
+    assert node_name(given) == "n" and own_address(given) == "127.0.0.1"
+    unnamed = Config(api_key="k", session_secret=SECRET, nats=("nats://127.0.0.1:4222",))
+    assert node_name(unnamed) != node_name(unnamed)
+    assert own_address(unnamed) == "127.0.0.1"
+    nowhere = Config(api_key="k", session_secret=SECRET, nats=("nats://no.such.host.invalid:4222",))
+    assert own_address(nowhere) == "127.0.0.1"
