@@ -35,6 +35,10 @@ async def start(tmp_path: Path) -> Running:
     return running
 
 
+def state(one: Known) -> str:
+    return Path(f"/proc/{one.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 async def test_closing_ends_all_of_it_and_tells_what_was_left(tmp_path: Path) -> None:
     with adopting():
         running = await start(tmp_path)
@@ -52,8 +56,9 @@ async def test_a_signal_for_all_of_it_or_itself_alone(tmp_path: Path) -> None:
         running = await start(tmp_path)
         parent, child = running.look()
         running.signal(signal.SIGSTOP)
-        for one in (parent, child):
-            assert Path(f"/proc/{one.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        async with asyncio.timeout(10):
+            while {state(parent), state(child)} != {"T"}:
+                await asyncio.sleep(0.01)
         running.signal(signal.SIGCONT)
         running.signal(signal.SIGKILL, alone=True)
         assert await running.ended(10)

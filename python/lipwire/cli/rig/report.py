@@ -65,6 +65,8 @@ class Result(Struct, kw_only=True):
     watched: int = 0
     lost: list[str] = []
     """Sessions that ended though no fault was of their nodes: which, and how."""
+    failed: list[str] = []
+    """Starts that did."""
     unseen: list[str] = []
     """Sessions that a node did not know, while their calls went on."""
     twins: int = 0
@@ -111,6 +113,7 @@ class Result(Struct, kw_only=True):
             for call in ours
             if call.outcome == "lost"
         ]
+        self.failed = [f"start of call {call.number}: {call.why}" for call in ours if call.outcome == "failed"]
 
     def wrong(self) -> list[str]:
         """What must not be."""
@@ -160,7 +163,7 @@ class Result(Struct, kw_only=True):
                 out.print(f"  {line}", markup=False)
         wrong = self.wrong()
         out.print()
-        for line in (*self.lost, *self.unseen, *self.left):
+        for line in (*self.lost, *self.failed, *self.unseen, *self.left):
             out.print(f"  {line}", markup=False)
         out.print("nothing lost, doubled or left behind" if not wrong else "; ".join(wrong), markup=False)
         date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
@@ -193,11 +196,12 @@ class Result(Struct, kw_only=True):
 def describe(after: Aftermath) -> list[str]:
     """What came of a fault, in lines."""
     lines = []
-    if after.died or after.asked:
+    if after.died:
         codes = ", ".join(f"{count} with {code}" for code, count in after.codes.items())
         lines.append(
             f"{after.died} calls were there; {len(after.told)} were told{_span(after.told)}{codes and f': {codes}'}"
         )
+    if after.asked:
         lines.append(f"GET /session/{{id}} says so of {len(after.reported)} of {after.asked}{_span(after.reported)}")
         if after.words:
             lines.append(f"  {after.words!r}")

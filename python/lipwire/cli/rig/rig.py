@@ -30,7 +30,7 @@ from .processes import adopting, outlive, reap
 from .report import Memory, Result
 from .script import UNDONE, Fault, Step, steps
 from .speech import Script
-from .watch import Aftermath, Watch
+from .watch import NOT_THERE, Aftermath, Watch
 
 SETTLE = 5.0
 """Seconds after a fault is undone within which its sessions may still end by it."""
@@ -301,7 +301,8 @@ class Rig:
 
         async def follow() -> None:
             name = node.name if worker < 0 else f"{node.name}/{worker}"
-            watching = [self._watch.dead(after, now, calls, name)]
+            over = do in ("kill", "end", "restart") or fault.lasts is None
+            watching = [self._watch.dead(after, now, calls, name, over=over)]
             if do in ("kill", "end", "restart"):
                 watching.append(self._ended(after, now, kin))
             await asyncio.gather(*watching)
@@ -352,7 +353,9 @@ class Rig:
 
         async def follow() -> None:
             await asyncio.gather(
-                self._watch.dead(after, now, calls, f"{node.name}/{worker}"), self._ended(after, now, [victim]), again()
+                self._watch.dead(after, now, calls, f"{node.name}/{worker}", over=True),
+                self._ended(after, now, [victim]),
+                again(),
             )
             since = now + (after.started or 60)
             after.avoided = max(
@@ -518,7 +521,7 @@ class Rig:
             for node in self._watch.living:
                 with contextlib.suppress(httpx.HTTPError, ValueError):
                     status, _ = await node.session(call.session_id)
-                    if status != 200 and call.outcome == "live":
+                    if status in NOT_THERE and call.outcome == "live":
                         self.result.unseen.append(f"{call.session_id} of {call.node} at {node.name}: {status}")
 
     async def _count(self) -> None:

@@ -130,10 +130,11 @@ class Watch:
                     self.seen.late = sum(self._late.values())
                     self.seen.skew_ms = max(self.seen.skew_ms, stats["max_skew_ms"])
 
-    async def dead(self, after: Aftermath, since: float, calls: list[Call], name: str) -> None:
-        """Follows what comes of a node, or a worker, that is gone: its calls, and what others say of it."""
+    async def dead(self, after: Aftermath, since: float, calls: list[Call], name: str, *, over: bool) -> None:
+        """Follows what comes of a node, or a worker, that is gone: its calls, and what others say of it. `over`: its
+        sessions are; otherwise they may come back."""
         after.died = len(calls)
-        ids = [call.session_id for call in calls[:MOST]]
+        ids = [call.session_id for call in calls[:MOST]] if over else []
         after.asked = len(ids)
         await asyncio.gather(
             *(self._reported(after, since, session_id, name) for session_id in ids),
