@@ -20,7 +20,7 @@ def spaces() -> Iterator[network.Namespaces]:
     require(not network._hindrance(), "network namespaces")
     with network.Namespaces() as spaces:
         yield spaces
-    assert network.left() == []
+    assert network.left(os.getpid()) == []
 
 
 def reachable(prefix: list[str], address: str) -> bool:

@@ -256,14 +256,14 @@ def _hindrance() -> str:
     return f"this machine refuses network namespaces ({tried.stderr.strip()})" if tried.returncode else ""
 
 
-def left() -> list[str]:
-    """Namespaces and bridges of runs that live no more, and of this one."""
+def left(*pids: int) -> list[str]:
+    """Namespaces and bridges of these processes; without any, of all that live no more."""
     spaces = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=False).stdout
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=False).stdout
     found = [(match[0], int(match[1])) for match in map(_SPACE.match, spaces.splitlines()) if match]
     names = (line.split(": ")[1].partition("@")[0] for line in links.splitlines())
     found += [(match[0], int(match[1])) for match in map(_LINK.fullmatch, names) if match]
-    return [name for name, pid in found if pid == os.getpid() or not alive(pid)]
+    return [name for name, pid in found if (pid in pids if pids else not alive(pid))]
 
 
 def sweep() -> None:

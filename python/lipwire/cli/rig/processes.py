@@ -106,6 +106,8 @@ class Running:
         self._self: Known | None = None
         self.kin: list[Known] = []
         """What it had started when it was looked at last (`look`)."""
+        self.pids: set[int] = set()
+        """Of it, and of all that it has ever been seen to have started."""
 
     async def start(self) -> None:
         """Runs it."""
@@ -138,6 +140,7 @@ class Running:
         if self._self is None:
             return []
         self.kin = [one for one in dict.fromkeys((*self.kin, *descendants(self._self.pid))) if one.alive]
+        self.pids.update(one.pid for one in (self._self, *self.kin))
         return [one for one in (self._self, *self.kin) if one.alive]
 
     def signal(self, number: signal.Signals, *, alone: bool = False) -> None:

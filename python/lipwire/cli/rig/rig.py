@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import secrets
 import shutil
@@ -40,6 +41,8 @@ FILL = 8
 """Calls at a time that fill a node."""
 WATCHED = 60.0
 """Seconds after the last call that is waited for what is being watched."""
+LONG = 40
+"""Characters of a folder's path, below which the paths of Unix sockets have no room."""
 SHM = Path("/dev/shm")
 
 
@@ -90,6 +93,7 @@ class Rig:
     # ---------------------------------------------------------------------------------------------------------- life
 
     async def __aenter__(self) -> Self:
+        self._check()
         try:
             await self._open()
         except BaseException:
@@ -99,11 +103,10 @@ class Rig:
 
     async def _open(self) -> None:
         plan = self.plan
-        self._check()
         self._script = Script()
-        self._shm = _names(SHM)
         self._stack.enter_context(adopting())
-        self._folder = Path(tempfile.mkdtemp(prefix="lipwire-cluster-"))
+        place = None if len(tempfile.gettempdir()) < LONG else "/tmp"
+        self._folder = Path(tempfile.mkdtemp(prefix="lipwire-cluster-", dir=place))
         self._stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
         self._stack.enter_context(self._network)
         self.result.network = self._network.about
@@ -190,14 +193,14 @@ class Rig:
         left = await asyncio.gather(*(node.close() for node in self.nodes), return_exceptions=True)
         for found in left:
             self.result.left += [str(found)] if isinstance(found, BaseException) else found
+        pids = {pid for node in self.nodes for pid in node.process.pids}
         self.nodes = []
         if self._nats is not None:
             self.result.left += await self._nats.process.close()
         self._stack.close()
-        if hasattr(self, "_shm"):
-            self.result.left += [f"/dev/shm/{name}" for name in sorted(_names(SHM) - self._shm)]
-            if self._network.cuts:
-                self.result.left += n.left()
+        self.result.left += [f"/dev/shm/{name}" for pid in pids for name in _rings(pid)]
+        if self._network.cuts:
+            self.result.left += n.left(os.getpid())
 
     # ----------------------------------------------------------------------------------------------------------- run
 
@@ -552,12 +555,9 @@ class Rig:
             reap(node.process.kin)
 
 
-def _names(folder: Path) -> set[str]:
-    """Files of Lipwire's in a folder."""
-    try:
-        return {path.name for path in folder.iterdir() if path.name.startswith("lipwire")}
-    except OSError:
-        return set()
+def _rings(pid: int) -> list[str]:
+    """Shared memory that a process has named (share.h)."""
+    return [path.name for path in SHM.glob(f"lipwire-{pid}-*")]
 
 
 async def _nothing() -> None:
