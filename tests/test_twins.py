@@ -48,6 +48,8 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "channel/agora/test_channel.py": ("sdk",),
     "channel/agora/test_parts.py": ("codec", "data", "feed", "units", "wire", "worker"),
     "channel/room/test_room.py": ("browser", "channel", "microphone", "place", "watcher"),
+    "cli/rig/test_quota.py": ("scaling",),
+    "cli/rig/test_rig.py": ("calls", "command", "nodes", "speech", "watch"),
     "cli/test_keys.py": ("tokens",),
     "cli/density/test_density.py": (
         "command",
