@@ -361,7 +361,8 @@ def figures(service: Service, before: _Counters, now: _Counters, lag: float) -> 
 
 def main(control: int) -> None:
     """The process."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # not ignored: what this process starts would ignore them, too
+        signal.signal(number, lambda *_: None)
     fd = link_of(control)
     if fd is None:
         return
