@@ -1156,7 +1156,7 @@ async def test_a_slow_model_is_filled_in_for_and_learns_nothing_of_it() -> None:
             await s.clock.until(lambda: s.agent.state == "speaking")
             s.agent.interrupt()  # the phrase, and the answer that was waited for
             await s.clock.run(1.0)
-            assert s.agent.turns()[-1]["end_reason"] == "interrupted" and not brain._replies
+            assert s.agent.turns()[-1]["end_reason"] == "interrupted" and not brain._replies._replies
 
 
 async def test_a_brain_that_cannot_fill_in_leaves_it() -> None:

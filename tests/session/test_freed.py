@@ -282,7 +282,9 @@ async def test_an_agent() -> None:
     await all_gone(await live())
 
 
-async def test_a_provider_session() -> None:
+async def test_a_provider_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lipwire.app.service.STATS_INTERVAL", 0.05)  # figures are sent while it is there
+
     async def live(service: Service) -> Refs:
         start = request("c", width=64, height=36)
         async with ProviderClient(service.http_url, "key", start) as client:

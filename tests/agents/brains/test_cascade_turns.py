@@ -10,10 +10,8 @@ from contextlib import asynccontextmanager
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import pytest
 
-from lipwire import resample
 from lipwire.agents.agent import Agent
 from lipwire.agents.brains.base import Failed, Services
 from lipwire.agents.brains.cascade import CascadeBrain
@@ -22,15 +20,14 @@ from lipwire.agents.events import SpeechCut
 from lipwire.agents.feelings import LISTEN_EVERY
 from lipwire.agents.options import Interruption
 from lipwire.agents.speech.offline_stt import SPHINX, what_hears
-from lipwire.audio import espeak as voice
 from lipwire.errors import LipwireError
 from lipwire.stream import StreamSpec
 from support.agent_puppet import Clock, MemoryChannel, MemoryRoom
+from support.cascade import SILENCE, spoken
 from support.fakes import FakeChat, FakeStt, FakeTts
 from support.fakes.server import Response
 from support.machine import require
 
-SILENCE = bytes(320)
 LONG = (
     "This is a rather long answer, which goes on and on, so that there is time to talk into it. "
     "There is much more to say about it, and who does not want to hear it has to say so."
@@ -39,19 +36,6 @@ LONG = (
 
 async def broken(request: Any) -> Any:
     return Response(400, b'{"error": {"message": "no"}}')
-
-
-def spoken(text: str) -> bytes:
-    """16 kHz, without silence at the ends."""
-    require(voice.available(), "espeak-ng")
-    x = np.frombuffer(resample(*voice.synthesize(text), 16_000), np.int16)
-    loud = np.flatnonzero(np.abs(x) > 500)
-    return x[loud[0] : loud[-1]].tobytes()
-
-
-@pytest.fixture(scope="module")
-def speech() -> bytes:
-    return spoken("Can you hear me now, my friend?")
 
 
 class Talk:

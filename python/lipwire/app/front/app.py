@@ -282,7 +282,7 @@ class Front:
             case "metrics":
                 await self._metrics(send)
             case "cluster":
-                desk.reception.check_operator(scope)
+                desk.reception.check_operator(scope, pages=self._pages)
                 await _answer(send, Response(await self._view(), media_type=MediaType.JSON))
             case "sessions" | "agents" | "rooms":
                 await self._list(scope, receive, send, found, who, passed)
