@@ -102,7 +102,7 @@ class Overview:
     def __init__(self, service: Served) -> None:
         self.service = service
         self._began = time.monotonic()
-        self._before = self._now = Counters.now()
+        self._before = self._now = Counters(self._began, time.process_time(), 0.0)  # there may be no loop yet
         self._lag = self._worst = 0.0
 
     def measure(self, lag: float) -> None:
