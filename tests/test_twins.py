@@ -12,7 +12,9 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "agents/test_agent.py": ("actions", "config", "errors", "events", "turns", "video"),
     "agents/test_conversation.py": ("conversation_state",),
     "agents/brains/test_realtime.py": ("realtime_link", "realtime_output", "realtime_replies", "realtime_state"),
-    "agents/brains/test_cascade.py": ("generation", "tools"),
+    "agents/brains/test_cascade.py": ("cascade_state",),
+    "agents/brains/test_cascade_replies.py": ("generation",),
+    "agents/brains/test_cascade_thinking.py": ("tools",),
     "agents/rest/test_actions.py": ("../../protocol/agent_actions",),
     "agents/brains/test_chat.py": ("completion", "dialects/base", "dialects/openai", "sse"),
     "agents/rest/test_wire.py": (
@@ -48,6 +50,8 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "channel/agora/test_channel.py": ("sdk",),
     "channel/agora/test_parts.py": ("codec", "data", "feed", "units", "wire", "worker"),
     "channel/room/test_room.py": ("browser", "channel", "microphone", "place", "watcher"),
+    "cli/rig/test_quota.py": ("scaling",),
+    "cli/rig/test_rig.py": ("calls", "command", "nodes", "speech", "watch"),
     "cli/test_keys.py": ("tokens",),
     "cli/density/test_density.py": (
         "command",

@@ -776,14 +776,18 @@ class Service:
                 due = self.provider.clock() + STATS_INTERVAL
                 await asyncio.sleep(STATS_INTERVAL)
                 self._measure(due)
-                for session_id, watched in tuple(self.watched.items()):
-                    try:
-                        self._send_stats(session_id, watched)
-                    except Exception:  # the edge: one viewer's channel must not end everyone's figures
-                        logger.exception("[%s] sending figures failed", session_id)
+                self._send_all_stats()
         finally:
             for sweep in sweeps:
                 sweep.cancel()
+
+    def _send_all_stats(self) -> None:
+        """In a function of its own: a name of the loop that waits would keep the last session after its end."""
+        for session_id, watched in tuple(self.watched.items()):
+            try:
+                self._send_stats(session_id, watched)
+            except Exception:  # the edge: one viewer's channel must not end everyone's figures
+                logger.exception("[%s] sending figures failed", session_id)
 
     async def _sweep_agents(self) -> None:
         while True:

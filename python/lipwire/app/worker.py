@@ -1,5 +1,5 @@
-"""What runs in a worker of a front process (`cluster.pool`): `python -m lipwire.app.worker FD`. FD is its end of the
-link.
+"""What runs in a worker of a front process (`cluster.pool`): `python -m lipwire.app.worker CONTROL`. By that socket it
+is given its end of the link, at once or when a worker has died (`cluster.spare`).
 
 A worker is a whole `Service`. Its HTTP apps listen on Unix sockets, and it tells the front process what is there: its
 sessions, agents, rooms and connections, how it does, and what webhooks are to tell. It ends when it has drained, as it
@@ -25,6 +25,7 @@ import msgspec
 from ..agents.manager import AgentRecord
 from ..cluster import weight
 from ..cluster.placement import Key
+from ..cluster.spare import link_of
 from ..cluster.wire import Begin, Closed, Drain, End, FromWorker, Notice, Opened, Ready, ToWorker, Unable
 from ..errors import BadData, LipwireError
 from ..logs import sampled, to_stderr
@@ -58,7 +59,7 @@ class Worker:
     """One, from the `Begin` that it was told to its end."""
 
     def __init__(self, link: Link[ToWorker], begin: Begin) -> None:
-        self._link, self._begin, self._front = link, begin, os.getppid()
+        self._link, self._begin = link, begin
         self._loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
         self._started = threading.Event()
@@ -185,7 +186,9 @@ class Worker:
             self._close_link()
             return
         for message in messages:
-            if isinstance(message, Drain) and self._draining is None:
+            if isinstance(message, Drain):
+                if self._draining is not None:  # it is in more of a hurry now
+                    self._draining.cancel()
                 self._draining = asyncio.create_task(self._drain(message.seconds), name="lipwire-drain")
             elif isinstance(message, End) and self._service is not None:
                 task = asyncio.create_task(end(self._service, message), name="lipwire-end")
@@ -199,9 +202,8 @@ class Worker:
         for path in (self._begin.http_path, self._begin.viewer_path):  # nobody comes by them any more
             with contextlib.suppress(OSError):
                 os.unlink(path)
-        if os.getppid() != self._front:  # it was killed: the last of its workers leaves nothing behind
-            with contextlib.suppress(OSError):
-                os.rmdir(os.path.dirname(self._begin.http_path))
+        with contextlib.suppress(OSError):  # the last worker's to do, if the front process was killed
+            os.rmdir(os.path.dirname(self._begin.http_path))
         self._loop.remove_reader(self._link.sock.fileno())
         if self._writing:
             self._loop.remove_writer(self._link.sock.fileno())
@@ -212,8 +214,9 @@ class Worker:
         try:
             if self._service is not None:
                 await self._service.drain(seconds)
-        finally:
-            self._over.set()
+        except Exception:  # the edge of a task
+            logger.exception("draining failed")
+        self._over.set()
 
     async def _end(self) -> None:
         service = self._service
@@ -314,14 +317,17 @@ def told_of(record: AgentRecord) -> dict[str, Any]:
     return told
 
 
-def main(fd: int) -> None:
+def main(control: int) -> None:
     """The process."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    fd = link_of(control)
+    if fd is None:
+        return
     link: Link[ToWorker] = to_parent(fd, ToWorker)
     begin = next(link.messages(), None)
     if not isinstance(begin, Begin):
         return
-    to_stderr(str(begin.config.get("log_level", "warning")))
+    to_stderr(str(begin.config.get("log_level", "warning")), f"worker {begin.index}")
 
     async def work() -> None:
         await Worker(link, begin).run()

@@ -18,6 +18,7 @@ from ..errors import InvalidArgument, LipwireError
 from . import agent, avatar, conformance, doctor, keys, models, motion, provider, render, replay, tokens, top, voices
 from .density.command import density
 from .options import err, out
+from .rig.command import EPILOG, cluster
 
 app = typer.Typer(
     help="A face for voice agents: speech in, lip-synced video out.",
@@ -48,6 +49,7 @@ NO_PLACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errn
 bench = typer.Typer(help="Measure Lipwire and its peers.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 bench.command("density")(density)
+bench.command("cluster", epilog=EPILOG)(cluster)
 
 
 @bench.command("lipsync")

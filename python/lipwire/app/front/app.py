@@ -188,8 +188,13 @@ class Desk:
         """Has something done to its end, whatever becomes of who waits for it."""
         task = asyncio.create_task(work)
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._finished)
         return task
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # who waited for it has it, or is gone
 
     async def close(self) -> None:
         """Ends what is under way, and all connections."""
