@@ -29,7 +29,7 @@ ASAN_TESTS := tests/core tests/audio/test_g711.py tests/audio/test_opus.py
 space := $(subst ,, )
 TIMES ?= 1
 # Tests wait for real time more than they compute, so there are more of them at once than processors.
-WORKERS ?= $(shell expr 2 '*' $$(nproc))
+WORKERS ?= $(shell expr 3 '*' $$(nproc))
 # Ubuntu's chromium package is a snap that a container cannot run: there, install Chrome or Chromium by hand.
 BROWSER := $(firstword $(shell command -v chromium chromium-browser google-chrome 2>/dev/null))
 
@@ -40,7 +40,7 @@ demo: $(VENV)/.demo
 
 test: ctest pytest
 
-ctest: $(VENV)/.test
+ctest: $(VENV)/.packages
 	$(BIN)/cmake -S . -B $(CBUILD) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
 	  -DLIPWIRE_TESTS=ON -DLIPWIRE_WERROR=ON >/dev/null
 	$(BIN)/cmake --build $(CBUILD)
@@ -79,7 +79,7 @@ lint: $(VENV)/.test
 	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/python -m mypy.stubtest lipwire._core --allowlist tests/stubtest_allowlist.txt
 
-sanitize: $(VENV)/.test
+sanitize: $(VENV)/.packages
 	$(BIN)/cmake -S . -B $(CBUILD)-san -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
 	  -DLIPWIRE_TESTS=ON -DLIPWIRE_WERROR=ON -DCMAKE_BUILD_TYPE=Debug \
 	  -DCMAKE_C_FLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all" >/dev/null
@@ -88,7 +88,7 @@ sanitize: $(VENV)/.test
 
 # ThreadSanitizer wants the memory layout that it knows: without randomisation, where that may be switched off. It knows
 # nothing of fences; the tests of share.c say what they do about that.
-tsan: $(VENV)/.test
+tsan: $(VENV)/.packages
 	$(BIN)/cmake -S . -B $(CBUILD)-tsan -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
 	  -DLIPWIRE_TESTS=ON -DLIPWIRE_WERROR=ON -DCMAKE_BUILD_TYPE=Debug -DLIPWIRE_LEVELS=c -DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON \
 	  -DCMAKE_C_FLAGS="-O2 -g -fno-omit-frame-pointer -fsanitize=thread -Wno-error=tsan -Wno-tsan" >/dev/null
@@ -123,13 +123,13 @@ fuzz: $(VENV)/.test
 	$(BIN)/python tests/fuzz/webrtc.py $(SECONDS_EACH) & webrtc=$$!; \
 	$(BIN)/python tests/fuzz/ingest_differential.py $(SECONDS_EACH) & differential=$$!; \
 	PYTHONPATH=tests $(BIN)/python -m fuzz.wire $(SECONDS_EACH) & wire=$$!; \
-	ls -d build/fuzz/fuzz_* | grep -v '[.]\|-corpus' | xargs -P 2 -I TARGET sh -c 'mkdir -p TARGET-corpus && \
+	ls -d build/fuzz/fuzz_* | grep -v '[.]\|-corpus' | xargs -P 3 -I TARGET sh -c 'mkdir -p TARGET-corpus && \
 	  TARGET -max_total_time=$(SECONDS_EACH) -print_final_stats=1 -verbosity=0 TARGET-corpus >TARGET.log 2>&1; rc=$$?; \
 	  echo "== TARGET"; if [ $$rc = 0 ]; then grep -E "executed_units|peak_rss" TARGET.log; else cat TARGET.log; fi; exit $$rc' \
 	  && wait $$webrtc && wait $$differential && wait $$wire
 
 # arm64 in user-mode emulation: the same tests, the NEON kernels.
-arm: $(VENV)/.test
+arm: $(VENV)/.packages
 	sh tools/system_packages.sh aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu qemu-aarch64=qemu-user \
 	  /usr/aarch64-linux-gnu/include/stdio.h=libc6-dev-arm64-cross
 	$(BIN)/cmake -S . -B build/arm -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
@@ -177,9 +177,13 @@ $(VENV)/.demo: $(BIN)/python $(NATIVE)
 	@$(STEP) "5 models that hear, speak and take turns, and what runs them, 180 MB" "15 to 90 s" $(BIN)/python tools/offline.py
 	@touch $@
 
-$(VENV)/.test: $(BIN)/python $(NATIVE)
+# The packages of the tests, and the tools that compile and test the C core.
+$(VENV)/.packages: $(BIN)/python pyproject.toml
 	@$(BIN)/python tools/packages.py test >$(VENV)/packages
 	@$(STEP) "3 packages from PyPI, those of the tests among them" "1 to 3 minutes" $(BIN)/python -m pip install --quiet --requirement $(VENV)/packages
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.packages $(NATIVE)
 	@$(STEP) "4 the C core, which is compiled" "1 to 2 minutes" $(BIN)/python -m pip install --quiet --editable '.[test]' --editable ./lipsync
 	$(BIN)/python -m pip install --quiet --no-deps pipecat-ai==1.14.0 # for the model in it; nothing that it needs is wanted
 	@touch $@ $(VENV)/.demo

@@ -28,6 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("browser"):
             # Two Chromiums at once leave neither the time for 25 pictures a second.
             item.add_marker(pytest.mark.xdist_group("browser"))
+    # What takes long is begun first, and not when the others are nearly done. Browser tests are: the largest group is.
+    items.sort(key=lambda item: not item.get_closest_marker("slow") or item.get_closest_marker("browser") is not None)
 
 
 @pytest.fixture(scope="session", autouse=True)

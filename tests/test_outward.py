@@ -12,7 +12,18 @@ from typing import Any
 import pytest
 
 from lipwire.errors import InvalidArgument
-from lipwire.outward import WEBSOCKET, Lookups, Outward, OutwardRefused, is_public, redact, secrets_of, site
+from lipwire.outward import (
+    HTTP,
+    WEBSOCKET,
+    Lookups,
+    Outward,
+    OutwardRefused,
+    is_public,
+    redact,
+    same_origin,
+    secrets_of,
+    site,
+)
 
 _CLOSED = """
 0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.100.100.200 127.0.0.1 127.255.255.255 169.254.169.254 172.16.0.1 172.31.255.255
@@ -205,3 +216,46 @@ async def test_more_look_ups_than_turns_are_all_answered() -> None:
 )
 def test_what_the_settings_name_and_what_is_merely_public(allowed: tuple[str, ...], host: str, named: bool) -> None:
     assert Outward(allowed).names(host, "8.8.8.8", 5004) == named
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ("https://A.example:443/x?y", True),
+        ("https://u:p@a.example", True),
+        ("http://a.example", False),
+        ("https://a.example:444", False),
+        ("https://a.example@b.example", False),
+        ("https://b.example/a.example", False),
+        ("https://a.example:port", False),
+        ("", False),
+    ],
+)
+def test_one_origin(other: str, same: bool) -> None:
+    assert same_origin("https://a.example/v1", other) == same_origin(other, "https://a.example/v1") == same
+    assert not same_origin("https://a:port", "https://a:port")
+
+
+async def test_many_are_looked_up_at_once_and_each_host_once() -> None:
+    asked: list[tuple[str, int]] = []
+
+    async def slow(host: str, port: int, owner: str) -> list[str]:
+        asked.append((host, port))
+        await asyncio.sleep(60 if host == "never.test" else 0.2)
+        if host == "gone.test":
+            raise OSError("no such name")
+        return ["10.0.0.1" if host == "inner.test" else "8.8.8.8"]
+
+    outward = Outward(["192.0.2.1"], trusted=["http://own.test/"], resolve=slow)
+    urls = [(f"https://one.test/{n}", HTTP) for n in range(100)]
+    urls += [("https://ONE.test:443", HTTP), ("https://one.test:444", HTTP), ("http://own.test/", HTTP)]
+    urls += [("https://inner.test/", HTTP), ("ftp://one.test", HTTP), ("https://gone.test", HTTP)]
+    began = asyncio.get_running_loop().time()
+    found = await outward.check_all([*urls, ("https://never.test", HTTP)], 1.0)
+    assert asyncio.get_running_loop().time() - began < 5
+    refused = {urls[n][0]: str(why) for n, why in enumerate(found) if why is not None}
+    assert set(refused) == {"https://inner.test/", "ftp://one.test"}
+    assert refused["https://inner.test/"].startswith("leads to inner.test, which is no public address")
+    hosts = [("gone.test", 443), ("inner.test", 443), ("never.test", 443), ("one.test", 443), ("one.test", 444)]
+    assert sorted(asked) == hosts
+    assert await outward.check_all([]) == []

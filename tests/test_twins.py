@@ -12,7 +12,9 @@ SEVERAL: dict[str, tuple[str, ...]] = {
     "agents/test_agent.py": ("actions", "config", "errors", "events", "turns", "video"),
     "agents/test_conversation.py": ("conversation_state",),
     "agents/brains/test_realtime.py": ("realtime_link", "realtime_output", "realtime_replies", "realtime_state"),
-    "agents/brains/test_cascade.py": ("generation", "tools"),
+    "agents/brains/test_cascade.py": ("cascade_state",),
+    "agents/brains/test_cascade_replies.py": ("generation",),
+    "agents/brains/test_cascade_thinking.py": ("tools",),
     "agents/rest/test_actions.py": ("../../protocol/agent_actions",),
     "agents/brains/test_chat.py": ("completion", "dialects/base", "dialects/openai", "sse"),
     "agents/rest/test_wire.py": (

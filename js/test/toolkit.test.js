@@ -98,3 +98,22 @@ test('over a client of Agora\'s it sends what fits the data stream, in order', a
   engines.close();
   assert.deepEqual(listeners, {});
 });
+
+test('packets of strangers take no time and no memory', () => {
+  const joined = new Assembler(), small = 'QUFB'.repeat(200), began = performance.now();
+  for (let n = 1; n <= 4000; n += 1) {
+    assert.equal(joined.push(`endless|${n}|???|${small}`), null);
+    assert.equal(joined.push(`again|1|???|${small}`), null);
+    assert.equal(joined.push(`beyond|${n}|1|${small}`), null);
+    assert.equal(joined.push(`braces|${n}|???|${btoa('{"a":"}'.padEnd(599, '}') + '}')}`), null);
+  }
+  assert.ok(performance.now() - began < 5000);        // minutes, where each packet is a try to read all before it
+  const packets = cut('late', JSON.stringify({ text: 'x'.repeat(3000) }), 1024);
+  for (const packet of packets.slice(1)) assert.equal(joined.push(packet), null);
+  for (let n = 1; n <= 40; n += 1) joined.push(`large${n}|1|2|${'QUFB'.repeat(10_000)}`);
+  assert.equal(joined.push(packets[0]), null);        // the oldest has gone: there is room for 1 MB
+  for (const total of ['???', packets.length]) {
+    const parts = packets.map((packet, n) => `${total}|${n}|${total}|${packet.split('|')[3]}`).reverse();
+    assert.deepEqual(parts.map((part) => joined.push(part)?.text.length), [undefined, undefined, undefined, 3000].slice(-parts.length));
+  }
+});

@@ -42,7 +42,13 @@ _LIPSYNC = ("bench", "conditions", "labels", "metrics", "picture", "sets", "spok
 MOVED: dict[str, tuple[str, ...]] = {
     "agents.brain": ("agents.brains.base",),
     "agents.captions": ("agents.transcripts",),
-    "agents.cascade": ("agents.brains.cascade",),
+    "agents.cascade": (
+        "agents.brains.cascade",
+        "agents.brains.cascade_hearing",
+        "agents.brains.cascade_replies",
+        "agents.brains.cascade_thinking",
+        "agents.brains.speech_services",
+    ),
     "agents.chat": ("agents.brains.chat", "agents.brains.completion", "agents.brains.sse"),
     "agents.client": ("agents.rest.client",),
     "agents.commands": ("agents.speech.keywords", "agents.speech.commands"),

@@ -30,12 +30,12 @@ async def pieces(response: httpx.Response) -> AsyncIterator[bytes]:
 
 async def read_all(reply: httpx.Response, most: int) -> bytes:
     """The whole body. Raises BadData: it has more than `most` bytes; and what httpx raises."""
-    body = b""
+    body = bytearray()
     async for piece in pieces(reply):
         body += piece
         if len(body) > most:
             raise BadData(f"the answer has more than {most} bytes")
-    return body
+    return bytes(body)
 
 
 async def beginning(reply: httpx.Response, most: int) -> bytes:
@@ -43,7 +43,7 @@ async def beginning(reply: httpx.Response, most: int) -> bytes:
     httpx raises."""
     import httpx
 
-    body = b""
+    body = bytearray()
     try:
         async for piece in pieces(reply):
             body += piece
@@ -51,4 +51,4 @@ async def beginning(reply: httpx.Response, most: int) -> bytes:
                 break
     except httpx.DecodingError:
         pass
-    return body[:most]
+    return bytes(body[:most])

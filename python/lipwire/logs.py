@@ -181,12 +181,14 @@ class QueueHandler(logging.Handler):
             self._thread.join(timeout)
 
 
-def to_stderr(level: str) -> None:
+def to_stderr(level: str, who: str = "") -> None:
     """Sets logging up, unless somebody has: few lines of a kind, by a thread, to standard error, past Python's buffer
-    of it, for which the end of the process would wait. `level` is one of `logging`'s, in any case."""
+    of it, for which the end of the process would wait. `level` is one of `logging`'s, in any case; `who` stands in
+    every line of a process that shares standard error with others."""
     handler = QueueHandler(_to_descriptor)
     handler.addFilter(Sampler())
-    logging.basicConfig(level=level.upper(), format=FORMAT, handlers=[handler])
+    form = FORMAT.replace("%(name)s", f"{who} %(name)s") if who else FORMAT
+    logging.basicConfig(level=level.upper(), format=form, handlers=[handler])
 
 
 def _to_descriptor(line: bytes) -> None:

@@ -17,7 +17,7 @@ import ipaddress
 import logging
 import re
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Self
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -154,6 +154,16 @@ def site(url: str) -> str:
     return _printable(host if parts.port is None else f"{host}:{parts.port}")
 
 
+def same_origin(one: str, other: str) -> bool:
+    """Whether what is sent to either goes to the same one, by scheme, host and port (RFC 6454). What is no URL goes to
+    nobody."""
+    first, second = (
+        parts and (parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme))
+        for parts in map(_split, (one, other))
+    )
+    return first is not None and first == second
+
+
 def redact(url: str) -> str:
     """The URL for a log: without user and password, without the values of its query, without its fragment; of RTMP
     without its path, the end of which is the key of a stream."""
@@ -250,15 +260,42 @@ class Outward:
         Raises:
             OutwardRefused: it may not be called.
         """
+        (why,) = await self.check_all([(url, schemes)])
+        if why is not None:
+            raise why
+
+    async def check_all(
+        self, urls: Sequence[tuple[str, tuple[str, ...]]], seconds: float | None = None
+    ) -> list[OutwardRefused | None]:
+        """`check` of (URL, schemes) at once, with one look-up of each host and port: why each may not be called, None =
+        it may. A name that is not found within `seconds` is not known now."""
+        places = [self._place(*one) for one in urls]
+        hosts = {place for place in places if isinstance(place, tuple)}
+        lookups = {place: asyncio.ensure_future(self.addresses(*place)) for place in hosts}
+        try:
+            if lookups:
+                await asyncio.wait(lookups.values(), timeout=seconds)
+        finally:
+            for task in lookups.values():
+                task.cancel()
+            ended = await asyncio.gather(*lookups.values(), return_exceptions=True)
+        found = dict(zip(lookups, ended, strict=True))
+        for place, answer in found.items():
+            if isinstance(answer, OSError | asyncio.CancelledError):
+                why = getattr(answer, "strerror", None) or type(answer).__name__
+                logger.info("%s:%d is not known yet: %s", _printable(place[0]), place[1], why)
+            elif isinstance(answer, BaseException) and not isinstance(answer, OutwardRefused):
+                raise answer
+        answers = [found[place] if isinstance(place, tuple) else place for place in places]
+        return [answer if isinstance(answer, OutwardRefused) else None for answer in answers]
+
+    def _place(self, url: str, schemes: tuple[str, ...]) -> tuple[str, int] | OutwardRefused | None:
+        """The host and port to be looked up; None: it needs no check."""
         parts = _split(url)
         if parts is None or parts.hostname is None or parts.scheme not in schemes:
-            raise OutwardRefused(f"is no URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-        if self.trusts(url):
-            return
-        try:
-            await self.addresses(parts.hostname, parts.port or PORTS[parts.scheme])
-        except OSError as exc:
-            logger.info("%s is not known yet: %s", site(url), exc.strerror or type(exc).__name__)
+            words = " or ".join(f"{scheme}://" for scheme in schemes)
+            return OutwardRefused(f"is no URL that begins with {words}")
+        return None if self.trusts(url) else (parts.hostname, parts.port or PORTS[parts.scheme])
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """What a host stands for, to be connected to as it is: nothing is to be looked up a second time.

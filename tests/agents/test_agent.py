@@ -757,6 +757,17 @@ async def test_what_the_brain_refuses_changes_nothing() -> None:
         assert (s.config.voice, s.config.token, s.config.llm.model) == before and s.channel.tokens == []
 
 
+@pytest.mark.parametrize("brain", ["echo", "script"])
+async def test_a_brain_that_keeps_its_voice_says_so(brain: Any) -> None:
+    async with agent() as s:
+        s.config.brain = brain
+        with pytest.raises(InvalidArgument, match=f"voice cannot change while an agent of the brain {brain} runs"):
+            s.agent.update({"idle_timeout": 7.0, "voice": "en-us+f3"})
+        assert s.config.idle_timeout != 7.0 and s.config.voice != "en-us+f3" and not s.calls("update")
+        s.agent.update({"idle_timeout": 7.0})
+        assert s.config.idle_timeout == 7.0
+
+
 @pytest.mark.parametrize(
     ("changes", "key"),
     [
@@ -776,8 +787,31 @@ async def test_the_servers_key_never_follows_a_url_that_a_caller_names(
         assert s.config.llm.api_key == key and s.config.llm.server_key == (key == "the server's")
         told = s.calls("update")[-1][1]  # the brain has a config of its own
         assert told.get("llm.api_key", "as it was") == ("as it was" if key == "the server's" else key)
-        s.agent.update({"llm.url": "https://another.example/"})
-        assert s.config.llm.api_key == (None if key == "the server's" else key), "their own key follows, ours never"
+
+
+@pytest.mark.parametrize("more", [{}, {"llm.api_key": "new"}, {"llm.headers": {"x-new": "1"}}])
+@pytest.mark.parametrize(
+    ("url", "same"),
+    [
+        ("https://llm.example/another/path?x=1", True),
+        ("https://LLM.example:443/v1", True),
+        ("https://elsewhere.example/v1", False),
+        ("https://llm.example.evil.example/v1", False),
+        ("https://llm.example@evil.example/v1", False),
+        ("https://llm.example:8443/v1", False),
+        ("http://llm.example/v1", False),
+    ],
+)
+async def test_a_key_and_headers_go_to_no_other_host(url: str, same: bool, more: dict[str, Any]) -> None:
+    """Whoever's they are: they are what one service was to get. What is given with the URL is for the new one."""
+    async with agent() as s:
+        llm = s.config.llm
+        llm.url, llm.api_key, llm.headers = "https://llm.example/v1", "theirs", {"x-secret": "1"}
+        s.agent.update({"llm.url": url} | more)
+        assert llm.api_key == more.get("llm.api_key", "theirs" if same else None)
+        assert llm.headers == more.get("llm.headers", {"x-secret": "1"} if same else {})
+        told = s.calls("update")[-1][1]
+        assert same or (told["llm.api_key"], told["llm.headers"]) == (llm.api_key, llm.headers)
 
 
 async def test_messages_that_users_type() -> None:
@@ -1122,7 +1156,7 @@ async def test_a_slow_model_is_filled_in_for_and_learns_nothing_of_it() -> None:
             await s.clock.until(lambda: s.agent.state == "speaking")
             s.agent.interrupt()  # the phrase, and the answer that was waited for
             await s.clock.run(1.0)
-            assert s.agent.turns()[-1]["end_reason"] == "interrupted" and not brain._replies
+            assert s.agent.turns()[-1]["end_reason"] == "interrupted" and not brain._replies._replies
 
 
 async def test_a_brain_that_cannot_fill_in_leaves_it() -> None:

@@ -239,7 +239,7 @@ def test_what_is_due_is_said_before_a_farewell_whatever_a_user_says_beside() -> 
     over(d)
     assert d.conversation.silent and d.of(c.Tell) == []
     d("end")
-    assert turns(d) == [("What is it?", "finished", None), ("", "no_reply", None)]
+    assert turns(d) == [("What is it?", "finished", None), ("Quick!", "no_reply", "leave")]
 
 
 def test_a_keyword_interrupts_a_farewell() -> None:
@@ -275,10 +275,9 @@ def test_what_the_client_says_counts_whatever_is_set() -> None:
     reply = speaking(d)
     aside(d, "And the price?")
     d("interrupt")
-    assert reply.outcome == "interrupted"
-    assert [tell.text for tell in d.of(c.Tell)] == ["And the price?"]  # there is nothing more to wait for
+    assert reply.outcome == "interrupted" and d.of(c.Tell) == []
     d("tell", "Well?")
-    assert [tell.text for tell in d.of(c.Tell)][1:] == ["Well?"]
+    assert [tell.text for tell in d.of(c.Tell)] == ["Well?"]
 
 
 def test_a_voice_command_works_in_what_is_ignored() -> None:
@@ -302,3 +301,22 @@ def test_the_brain_is_told_what_the_agent_does() -> None:
     over(d)
     said: list[Any] = [floor.state for floor in d.of(c.Floor)]
     assert said == d.states() == ["listening", "thinking", "speaking", "listening"]
+
+
+def test_interrupting_drops_what_waits_to_be_answered() -> None:
+    d = Desk(interruption=APPEND)
+    speaking(d)
+    aside(d, "And the price?")
+    assert d("interrupt", "rtm") and d.of(c.Tell) == [] and d.conversation.state == "listening"
+    assert turns(d)[1:] == [("And the price?", "no_reply", "interrupt")]
+    assert d.conversation.turns.as_list()[1]["transport"] == "rtm"
+    assert not d("interrupt")
+
+
+@pytest.mark.parametrize(("call", "cause"), [("pause", "interrupt"), ("wind_up", "leave"), ("end", "leave")])
+def test_what_was_said_beside_and_is_forgotten_was_said(call: str, cause: str) -> None:
+    d = Desk(interruption=APPEND)
+    speaking(d)
+    aside(d, "And the price?")
+    d(call)
+    assert turns(d)[1:] == [("And the price?", "no_reply", cause)]

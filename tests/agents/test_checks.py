@@ -30,8 +30,8 @@ def test_what_a_style_cannot_do_is_refused_in_words() -> None:
 @pytest.mark.parametrize(
     ("server", "message"),
     [
-        ({"url": "https://{{args.x}}/"}, "llm.tools: f: server has .* where its host is"),
-        ({"headers": {"X": "a {{tool_call_id}}"}}, "llm.tools: f: server X: has .* beside other text"),
+        ({"url": "https://{{args.x}}/"}, r"llm\.tools\[0\]\.server\.url has .* where its host is"),
+        ({"headers": {"X": "a {{tool_call_id}}"}}, r"llm\.tools\[0\]\.server\.headers X: has .* beside other text"),
         ({"headers": {"Content-Length": "3"}}, "Content-Length, which is not to be said"),
         ({"headers": {"Content-Type": "text/xml"}}, "Content-Type, which is not to be said"),
         ({"method": "GET", "body": {}}, "server.body: a GET has none"),
@@ -54,9 +54,9 @@ def test_a_tool_whose_server_cannot_be_called_is_refused(server: dict[str, Any],
 def test_mcp_servers() -> None:
     headers = {"Authorization": "Bearer x", "Content-Type": "application/json"}
     check_mcp([McpServer(name="a", endpoint="x", headers=headers), McpServer(name="b", endpoint="x")])
-    with pytest.raises(InvalidArgument, match=r"llm\.mcp_servers: two have the name 'a'"):
+    with pytest.raises(InvalidArgument, match=r"llm\.mcp_servers\[1\]\.name: another one has the name 'a'"):
         check_mcp([McpServer(name="a", endpoint="x"), McpServer(name="a", endpoint="y")])
-    with pytest.raises(InvalidArgument, match=r"llm\.mcp_servers: a: headers has Host"):
+    with pytest.raises(InvalidArgument, match=r"llm\.mcp_servers\[0\]\.headers has Host"):
         check_mcp([McpServer(name="a", endpoint="x", headers={"Host": "y"})])
 
 

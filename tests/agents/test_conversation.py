@@ -596,7 +596,7 @@ def test_a_silence_that_the_model_cannot_break_is_told() -> None:
     d("joined", "7")
     d.refuses = True
     d.run(5.3)
-    assert [event.code for event in d.events(b.Failed)] == ["TTS_ERROR"] and d.conversation.stats()["failures"] == 1
+    assert [event.code for event in d.events(b.Failed)] == ["LLM_ERROR"] and d.conversation.stats()["failures"] == 1
 
 
 def greetings(d: Desk) -> int:

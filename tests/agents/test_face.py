@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from lipwire.agents import face as module
 from lipwire.agents.agent import Agent
@@ -271,6 +273,57 @@ async def test_one_that_takes_nothing_any_more_is_left(monkeypatch: pytest.Monke
         assert w.own_voice and w.agent.turns()[0]["end_reason"] == "finished"
 
 
+async def test_one_that_stalls_now_and_then_is_taken_back_and_one_that_always_does_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Face, "_event", lambda self, event: None)  # it does not report
+    async with serving() as service, world(service.http_url) as w:
+        monkeypatch.setattr(module, "STABLE", 0.0)
+        for number in range(1, 5):
+            await w.until(lambda: w.face.up)
+            w.face._break("takes nothing any more")
+            await w.until(lambda count=number: len(w.failures()) == count)  # type: ignore[misc]
+        await w.until(lambda: w.face.up)
+        monkeypatch.setattr(module, "STABLE", 1000.0)
+        w.face._break("takes nothing any more")
+        await w.until(lambda: len(w.failures()) == 5)
+        await w.until(lambda: w.face._task is not None and w.face._task.done())
+        assert not w.face.up
+
+
+async def test_what_a_provider_says_goes_no_further(caplog: pytest.LogCaptureFixture) -> None:
+    said = "of db-7.corp: token=s3cret"
+
+    async def odd(ws: ServerConnection) -> None:
+        await ws.recv()
+        for command in ("debug", said, 5):
+            await ws.send(json.dumps({"command": command, "token": "s3cret"}))
+        await ws.send(json.dumps({"command": "error", "code": said, "message": said}))
+        await ws.close(1008, said)
+
+    caplog.set_level(logging.INFO)
+    async with serving() as service, serve(odd, "127.0.0.1", 0) as other:
+        port = other.sockets[0].getsockname()[1]
+        monkey = pytest.MonkeyPatch()
+        start = Provider.start
+
+        async def elsewhere(provider: Provider, *args: Any) -> m.StartReply:
+            reply = await start(provider, *args)
+            return msgspec.structs.replace(reply, websocket_address=f"ws://127.0.0.1:{port}/")
+
+        monkey.setattr(Provider, "start", elsewhere)
+        try:
+            async with world(service.http_url) as w:
+                await w.until(w.failures)
+        finally:
+            monkey.undo()
+        told = " ".join(failed.message for failed in w.failures())
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("lipwire")]
+    assert "closed the connection (1008)" in told and "s3cret" not in told and "corp" not in told
+    assert "unknown event 'debug'" in lines and "unknown event" in lines
+    assert not any("s3cret" in line or "corp" in line for line in lines)
+
+
 async def test_one_that_is_not_ready_in_time_keeps_no_agent_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     let = asyncio.Event()
     start = Provider.start
@@ -320,6 +373,11 @@ def test_a_gap_holds_what_is_heard_and_does_not_take_it_back() -> None:
     face._event(m.Underrun(200.0, 100.0))
     assert run(0.05) == pytest.approx(300)
     assert run(0.1) == pytest.approx(350)
+    for odd in (1e308, -1e308, 1e300):
+        face._event(m.Underrun(odd, odd))
+        face._event(m.PlaybackFinished("u", odd, False))
+        face._event(m.PlaybackStarted("u"))
+        assert run(0.05) >= 350
 
 
 def test_what_a_provider_is_asked() -> None:

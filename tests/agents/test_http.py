@@ -9,14 +9,15 @@ import ssl
 import subprocess
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import InvalidStatus
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from lipwire.agents import http
 from lipwire.agents.brains.chat import ChatClient
@@ -28,7 +29,9 @@ from lipwire.agents.http import ServiceClient, ServiceError, failure, fetch, ref
 from lipwire.agents.options import McpServer, ToolServer
 from lipwire.agents.speech.stt import HttpStt
 from lipwire.agents.speech.vendors.openai import OpenAiTts
+from lipwire.errors import LipwireError
 from lipwire.outward import Outward, OutwardRefused, Resolve
+from lipwire.provider.client import Direct
 from support.fakes.server import HttpFake, Request, Response
 
 Answer = Callable[[str], str]
@@ -480,6 +483,7 @@ async def test_a_websockets_handshake_is_not_logged(caplog: pytest.LogCaptureFix
 # ----------------------------------------------------------------------------------------------- what answers unpack to
 
 VAST = 64 << 20
+MESSAGE = 1 << 20
 
 
 class Bomb(HttpFake):
@@ -572,7 +576,66 @@ async def test_what_is_compressed_is_not_unpacked(
 def test_what_repeats_a_secret_is_not_told() -> None:
     url = "http://me:hunter2@a.test/s/path-with-a-secret?key=s3cret"
     for text in ("hunter2", "?key=s3cret", "Basic bWU6aHVudGVyMg==", "at /s/path-with-a-secret", "given: sk-1234"):
-        assert http.harmless(f"no {text} here", url, "Bearer sk-1234") == "", text
+        told = http.harmless(f"no {text} here", url, "Bearer sk-1234")
+        assert told.startswith("no ") and "***" in told and told.endswith(" here")
+        assert not any(secret in told for secret in ("hunter2", "s3cret", "bWU6", "path-with-a-secret", "sk-1234"))
     for text in ("no such city", "it is me", "http://a.test/s/"):
         assert http.harmless(text, url, "Bearer sk-1234", "de", None) == text
-    assert http.harmless("is http://[ a URL?", "http://[") == ""
+    assert http.harmless("is http://[ a URL?", "http://[") == "is *** a URL?"
+
+
+@pytest.mark.parametrize(
+    ("secret", "told"),
+    [
+        ("ab/cd/ef", r"ab\/cd\/ef"),
+        ("s3cr&et<key>", "s3cr&amp;et&lt;key&gt;"),
+        ("s3cr&et<key>", "s3cr&#38;et&#60;key&#62;"),
+        ("käse/wurst", "k\\u00e4se\\/wurst"),
+        ("a b/c+d", "a%20b%2Fc%2Bd"),
+        ("a b/c+d", "a%20b%2fc%2bd"),
+        ("".join(map(chr, range(65, 123))), "".join(map(chr, range(66, 122)))),
+        ("".join(map(chr, range(65, 123))), "".join(map(chr, range(70, 86)))),
+    ],
+)
+def test_a_secret_in_another_spelling_or_in_part_is_one(secret: str, told: str) -> None:
+    for given in (secret, f"Bearer {secret}"):
+        assert http.repeats(f"bad token {told}!", "http://a.test", given)
+        assert told not in http.harmless(f"bad token {told}!", "http://a.test", given)
+    assert not http.repeats("bad token", "http://a.test", secret)
+
+
+async def test_a_websocket_unpacks_nothing_and_few_messages_wait() -> None:
+    sent: list[int] = []
+
+    async def talk(ws: ServerConnection) -> None:
+        with suppress(ConnectionClosed):
+            for _ in range(16):
+                await ws.send(bytes(MESSAGE))
+                sent.append(MESSAGE)
+
+    async with serve(talk, "127.0.0.1", 0, compression="deflate") as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        direct = Direct(url)
+        for made in (http.opened("it", url, {}), direct.connect(url, {})):
+            ws = await made
+            assert ws.response is not None and "sec-websocket-extensions" not in ws.response.headers
+            await asyncio.sleep(0.3)
+            assert len(sent) < 16, "the service waits until it is read"
+            async with asyncio.timeout(20):
+                for _ in range(16):
+                    assert len(await ws.recv()) == MESSAGE
+            await ws.close()
+            sent.clear()
+        await direct.close()
+
+
+async def test_a_redirect_to_what_is_no_url_is_told() -> None:
+    outward = Outward(["127.0.0.1"])
+    async with serving() as server:
+        for place in ("//[", "http://[::1", "http://[x]/", "http://h:99999/"):
+            server.answer = redirect(place)
+            url = f"http://127.0.0.1:{server.port}/a"
+            with pytest.raises(LipwireError, match="the picture"):
+                await fetch("the picture", url, outward, most=100, seconds=5)
+            with pytest.raises(ServiceError, match="what it is at"):
+                await http.opened("what it is", url.replace("http", "ws"), {}, outward)

@@ -9,7 +9,10 @@ import pytest
 
 from lipwire.agents.config import AgentConfig
 from lipwire.agents.failures import for_users
-from lipwire.agents.in_use import fell_back, instead, told, without_paths
+from lipwire.agents.in_use import Part, fell_back, instead, standing_in, told, without_paths
+from lipwire.agents.options import StandsInFor
+from lipwire.agents.rest.wire import parse_join
+from lipwire.agents.rest.writing import join_body
 from lipwire.models.find import folder
 from lipwire.protocol.agent_bodies import InUse
 
@@ -49,3 +52,20 @@ def test_a_fallback_is_for_who_runs_the_agent_alone() -> None:
     assert failed.message == "ears: pocketsphinx in place of whisper-tiny.en: tiny is damaged"
     assert for_users(failed, AgentConfig(name="a", channel="c")) == ""
     assert fell_back("turns", used).code == "TURNS_FALLBACK" and fell_back("voice", used).code == "TTS_FALLBACK"
+
+
+def test_for_whom_the_servers_own_stand_in_is_told() -> None:
+    properties = {"channel": "c", "agent_rtc_uid": "0", "remote_rtc_uids": ["*"]}
+    vendors = {"asr": {"vendor": "deepgram"}, "tts": {"vendor": "minimax"}, "llm": {"vendor": "anthropic"}}
+    config = parse_join({"name": "n", "properties": properties | vendors}, "v2")
+    asked = config.stands_in_for
+    assert parse_join(join_body(config, "v2"), "v2").stands_in_for == asked
+    assert asked == StandsInFor(ears="deepgram", voice="minimax", model="anthropic")
+    own = {"asr": {"vendor": "ares"}, "tts": {"vendor": "minimax", "params": {"key": "k", "voice_id": "v"}}}
+    assert parse_join({"name": "n", "properties": properties | own}, "v2").stands_in_for == StandsInFor()
+    fell = instead("espeak", "hibari", "it is damaged")
+    used: dict[Part, InUse] = {"ears": InUse(name="tiny.en"), "voice": fell, "turns": InUse(name="silence")}
+    told = standing_in(dict(used), asked)
+    because = "no key of deepgram's was given; the server's own is used"
+    assert told == used | {"ears": InUse(name="tiny.en", instead_of="deepgram", because=because)}
+    assert standing_in(dict(used), StandsInFor()) == used

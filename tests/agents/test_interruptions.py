@@ -6,6 +6,8 @@ import pytest
 
 from lipwire.agents import actions as c
 from lipwire.agents.brains import base as b
+from lipwire.agents.options import Silence
+from lipwire.agents.think_actions import ThinkActions
 from lipwire.protocol import transcript as t
 from support.conversing import Desk, speaking, what
 
@@ -218,3 +220,92 @@ def test_settings_of_false_interruptions() -> None:
     assert what(d) == ["Hold", "Release"] * 2
     d.brain(b.SpeechStarted(0, "i3"), b.SpeechStopped(0, "i3"), b.UserText("i3", "okay", True))
     assert what(d)[4:] == ["Hold", "Drop", "Interrupted", "Release"]
+
+
+def test_late_words_of_a_noise_while_the_user_says_something_else() -> None:
+    """They are remembered, and answered with that."""
+    d = Desk()
+    speaking(d)
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(1, "i1"))
+    d.run(2.1)
+    d.play(None)
+    d("over", d.live("r1"))
+    d.brain(b.SpeechStarted(2, "i2"))
+    d.brain(b.UserText("i1", "What about Rome?", True))
+    assert d.conversation.turns.open is d.conversation.turns.newest and d.of(c.Respond) == []
+    d.brain(b.SpeechStopped(3, "i2"), b.UserText("i2", "And Paris?", True))
+    d.brain(b.ReplyStarted("r2", 0, "i2"))
+    d.reply("r2", "Both.")
+    d("over", d.live("r2"))
+    turns = [(turn["user_text"], turn["end_reason"]) for turn in d.conversation.turns.as_list()[1:]]
+    assert turns == [("What about Rome?", "no_reply"), ("And Paris?", "finished")]
+
+
+def test_late_words_of_a_noise_take_the_place_of_what_breaks_the_silence() -> None:
+    d = Desk(silence=Silence(timeout_ms=1000, action="think", content="Say something."))
+    speaking(d)
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(1, "i1"))
+    d.run(2.1)
+    d.play(None)
+    d("over", d.live("r1"))
+    d.run(1.5)
+    [told] = d.of(c.Tell)
+    d.brain(b.UserText("i1", "What about Rome?", True))
+    assert told.reply.state == "refused"
+    d.brain(b.ReplyStarted("r2", 0, "i1"))
+    turns = [(turn["start_reason"], turn["end_reason"]) for turn in d.conversation.turns.as_list()[1:]]
+    assert turns == [("speech", None), ("silence", "no_reply")] and d.live("r2").turn_id == 2
+
+
+def test_late_words_of_a_noise_leave_an_answer_that_must_not_be_interrupted() -> None:
+    d = Desk()
+    speaking(d)
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(1, "i1"))
+    d.run(2.1)
+    settled = d.conversation._interruptions.settled
+    reply = d("think", "And Rome?", ThinkActions(speaking="append"), interruptable=False)
+    d.brain(b.ReplyFinished("r1", d.live("r1").text))
+    assert [told.text for told in d.of(c.Tell)] == ["And Rome?"] and settled is not None
+    settled.replaced = False  # as where the words come before that is known
+    d.brain(b.UserText("i1", "What about Paris?", True))
+    assert reply.state == "asked" and reply in d.conversation._saying.waiting
+
+
+@pytest.mark.parametrize("interruptable", [True, False])
+def test_an_answer_that_begins_while_the_user_speaks(interruptable: bool) -> None:
+    d = Desk()
+    speaking(d)
+    d.brain(b.SpeechStarted(0, "i1"))
+    reply = d("ask", "And Rome?", "7", "ignore", interruptable)
+    d.reply("r2", "Rome is nice.")
+    d.brain(b.SpeechStopped(1, "i1"), b.UserText("i1", "No, Paris.", True))
+    assert reply.state == ("over" if interruptable else "begun")
+
+
+def test_an_answer_that_waited_is_weighed_by_its_own_turn() -> None:
+    """It is not for what the user says when it begins."""
+    d = Desk()
+    d("joined", "7")
+    reply = d("think", "And Rome?", interruptable=False)
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(1, "i1"), b.UserText("i1", "What is it?", True))
+    d.brain(
+        b.ReplyStarted("r2", 0, "i1"), b.ReplyText("r2", "A bell.", 0, 500), b.ReplyAudio("r2", bytes(16_000), 16_000)
+    )
+    d.play("r2")
+    d.run(0.1)
+    d.brain(b.SpeechStarted(2, "i2"), b.SpeechStopped(3, "i2"))
+    assert d.held
+    d.reply("r1", "Rome is nice.")
+    d.brain(b.UserText("i2", "", True))
+    assert (reply.state, reply.turn_id, d.held) == ("begun", 1, False)
+
+
+def test_what_gave_way_takes_no_refused_answers_place() -> None:
+    """The late answer to the user's own, where what took its place was interrupted."""
+    d = Desk()
+    d("joined", "7")
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(1, "i1"), b.UserText("i1", "What is it?", True))
+    reply = d("think", "And Rome?")
+    assert d("interrupt") and reply.state == "refused"
+    d.brain(b.ReplyStarted("r1", 0, "i1"))
+    assert (d.live("r1").state, d.conversation._saying.due) == ("refused", None)

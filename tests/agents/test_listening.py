@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lipwire.agents import actions as c
 from lipwire.agents.brains import base as b
-from lipwire.agents.listening import loud
-from lipwire.agents.options import Filler
+from lipwire.agents.config import TurnDetection
+from lipwire.agents.events import SpeechCut
+from lipwire.agents.listening import PAUSE, loud
+from lipwire.agents.options import Filler, Interruption
+from lipwire.agents.think_actions import ThinkActions
 from lipwire.errors import BadState
 from support.conversing import Desk, shown, speaking
 
@@ -109,3 +114,116 @@ def test_it_does_not_nod_into_what_it_says() -> None:
     d.run(2.0)
     d.brain(b.SpeechResumed(300))  # it is held, and nobody knows whether the user means it
     assert shown(d) == []
+
+
+@pytest.mark.parametrize("brain", ["cascade", "guide", "echo", "realtime"])
+def test_hold_on_is_waited_for_where_turns_are_told_here(brain: Any) -> None:
+    """Another service answers it: no turn of it ends before that."""
+    d = Desk(brain=brain, turn_detection=TurnDetection(end_of_speech="semantic"))
+    d("joined", "7")
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1"), b.UserText("i1", "Hold on.", True))
+    waits = brain in ("cascade", "guide")
+    assert d.conversation.state == ("listening" if waits else "thinking")
+    d.reply("r1", "I do.")
+    assert d.conversation.turns.as_list()[0]["end_reason"] == ("no_reply" if waits else None)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_what_is_asked_while_the_user_speaks_splits_no_turn_whether_the_brain_names_its_item(named: bool) -> None:
+    d = Desk()
+    d("joined", "7")
+    d.brain(b.SpeechStarted(0, "i1" if named else None))
+    d("think", "And Rome?")
+    d.reply("r1", "Rome is nice.")
+    d.brain(b.SpeechStopped(100_000_000), b.UserText("i1", "What is it?", True))
+    turns = [(turn["user_text"], turn["speech_ms"]) for turn in d.conversation.turns.as_list()]
+    assert turns == [("What is it?", 100), ("And Rome?", None)]
+
+
+def test_a_turn_that_was_over_is_not_opened_again() -> None:
+    """A brain may tell the end of an item twice."""
+    d = Desk()
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(1, "i1"), b.UserText("i1", "What is it?", True))
+    d("tell", "And Rome?")
+    d.brain(b.SpeechStopped(2, "i1"))
+    assert [turn["start_reason"] for turn in d.conversation.turns.as_list()] == ["speech", "text", "speech"]
+
+
+def test_what_is_injected_goes_into_what_the_user_says_whatever_was_asked_meanwhile() -> None:
+    inject = ThinkActions(listening="inject")
+    d = Desk()
+    d("joined", "7")
+    d.brain(b.SpeechStarted(0, "i1"))
+    d("think", "And Rome?")
+    d.reply("r1", "Rome is nice.")
+    d("over", d.live("r1"))
+    assert d.conversation.state == "listening"
+    reply = d("think", "It rains.", inject)
+    assert [told.respond for told in d.of(c.Tell)] == [True, False]
+    d.brain(b.SpeechStopped(1, "i1"), b.UserText("i1", "What is it?", True), b.ReplyStarted("r2", 0, "i1"))
+    assert (reply.id, reply.turn_id, reply.state) == ("r2", 1, "begun")
+
+
+def test_what_is_said_beside_takes_nothing_in() -> None:
+    d = Desk(interruption=Interruption(enabled=False))
+    speaking(d)
+    d.brain(b.SpeechStarted(0, "i1", True))
+    d.play(None)
+    d("over", d.live("r1"))
+    reply = d("think", "It rains.", ThinkActions(listening="inject"))
+    assert [told.respond for told in d.of(c.Tell)] == [True] and reply.state == "asked"
+
+
+def test_speech_lasts_a_minute_where_the_settings_of_now_have_a_client_end_it() -> None:
+    d = Desk()
+    d("joined", "7")
+    d.brain(b.SpeechStarted(0, "i1"))
+    d.run(50.0)
+    d.conversation.config.turn_detection.enabled = False
+    d.run(9.0)
+    assert d.of(c.Commit) == []
+    d.run(1.2)
+    assert len(d.of(c.Commit)) == 1 and [cut.reason for cut in d.events(SpeechCut)] == ["max_duration"]
+
+
+def wished(text: str = "My number is, hold on.") -> Desk:
+    d = Desk(turn_detection=TurnDetection(end_of_speech="semantic"))
+    d("joined", "7")
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(1, "i1"), b.UserText("i1", text, True))
+    assert d.conversation.state == "listening"
+    return d
+
+
+def test_a_wish_to_wait_holds_for_so_long() -> None:
+    d = wished()
+    d.run(PAUSE - 0.2)
+    assert d.of(c.Respond) == []
+    d.run(0.4)
+    [asked] = d.of(c.Respond)
+    d("asked", asked.reply, "r1")
+    d.reply("r1", "Take your time.")
+    assert (asked.reply.turn_id, d.conversation.turns.newest_id) == (1, 1)
+    d.run(2 * PAUSE)
+    assert len(d.of(c.Respond)) == 1
+
+
+@pytest.mark.parametrize("what", ["words", "a text", "a pause", "speech", "a noise"])
+def test_what_becomes_of_a_wish_to_wait(what: str) -> None:
+    d = wished()
+    if what == "words":
+        d.brain(b.SpeechStarted(0, "i2"), b.SpeechStopped(1, "i2"), b.UserText("i2", "One two.", True))
+        d.reply("r1")
+        d("over", d.live("r1"))
+    elif what == "a text":
+        d("tell", "And Rome?")
+        d.reply("r1")
+        d("over", d.live("r1"))
+    elif what == "a pause":
+        d("pause")
+        d("resume")
+    else:
+        d.brain(b.SpeechStarted(0, "i2"))
+        if what == "a noise":
+            d.brain(b.SpeechStopped(1, "i2"), b.UserText("i2", "", True))
+    d.run(PAUSE + 1.0)
+    assert len(d.of(c.Respond)) == (what == "a noise")

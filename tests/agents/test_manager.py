@@ -14,6 +14,7 @@ import pytest_asyncio
 from lipwire.agents import errors as e
 from lipwire.agents.config import AgentConfig
 from lipwire.agents.manager import KEPT_TEXT, AgentManager, AgentRecord
+from lipwire.agents.turn_report import report
 from lipwire.errors import InvalidArgument
 from lipwire.protocol import agent_bodies as b
 from support.agent_stand_in import StandIn, inside, manager
@@ -254,17 +255,24 @@ async def test_ended_ones_are_bounded(agents: AgentManager) -> None:
     assert agents.started_total == 13
 
 
-async def test_an_ended_one_keeps_so_much_text_only(agents: AgentManager) -> None:
-    """The newest of it, and of one that says little all."""
-    for text, kept in (("x" * 16_000, KEPT_TEXT // 16_100), ("ü" * 5, 40)):
-        record = await agents.start(config())
-        for n in range(40):
-            stand_in(record).speak(f"{n} {text}")
-        assert len(record.history()) == 40
-        await agents.stop(record)
-        history = record.history()
-        assert [said["content"].split()[0] for said in history] == [str(n) for n in range(40 - kept, 40)]
-        assert len(record.turns()) == 40
+@pytest.mark.parametrize(
+    ("text", "kept"), [("x" * 16_000, 8), ("ü" * 8_000, 8), ("x😀" * 60, 200), ("ü", 200), ("x" * KEPT_TEXT, 1)]
+)
+async def test_an_ended_one_keeps_so_much_text_only(agents: AgentManager, text: str, kept: int) -> None:
+    """The newest of it, counted as UTF-8, and of one that says little all; of its turns all, but for what was said in
+    them. Who hears of its end is told all of it."""
+    told: list[tuple[int, int]] = []
+    agents.on_status = lambda record: told.append((len(record.history()), len(record.turns())))
+    record = await agents.start(config())
+    for n in range(200):
+        stand_in(record).speak(f"{n} {text}")
+    assert record.turns()[-1]["agent_text"] == f"199 {text}"
+    reports = [report(turn, record.id, "room") for turn in record.turns()]
+    await agents.stop(record)
+    assert told == [(0, 0), (200, 200)]
+    assert [said["content"].split()[0] for said in record.history()] == [str(n) for n in range(200 - kept, 200)]
+    assert [report(turn, record.id, "room") for turn in record.turns()] == reports
+    assert text not in str(record.turns())
 
 
 async def test_pages(agents: AgentManager) -> None:

@@ -11,7 +11,7 @@ from lipwire.agents.brains import base as b
 from lipwire.agents.events import AgentFailed, Said, TurnEnded
 from lipwire.agents.failures import SENTENCES
 from lipwire.agents.options import Filler
-from lipwire.agents.saying import MAX_REPLIES, REMEMBERED
+from lipwire.agents.saying import MAX_REPLIES, REMEMBERED, REPLY_DUE
 from lipwire.errors import BufferFull
 from lipwire.protocol import transcript as t
 from support.conversing import Desk, shown, speaking
@@ -42,6 +42,65 @@ def test_own_words_asked_for_and_cut_before_they_begin() -> None:
     d.reply("said-2", "two")
     assert (first.state, second.state) == ("refused", "begun")
     assert d("speak", "three", "IGNORE") is None
+
+
+@pytest.mark.parametrize("why", ["the user speaks", "interrupted", "another question", "paused"])
+def test_an_answer_that_the_brain_has_named_and_that_is_let_go_is_not_said(why: str) -> None:
+    """As OpenAI Realtime has it wait for the response before it."""
+    d = Desk()
+    d("joined", "7")
+    reply = d("tell", "And Rome?")
+    d("asked", reply, "r1")
+    after = None
+    if why == "the user speaks":
+        d.brain(b.SpeechStarted(0, "i1"))
+    elif why == "interrupted":
+        assert d("interrupt")
+    elif why == "another question":
+        after = d("tell", "And Paris?")
+    else:
+        d("pause")
+        d("resume")
+    assert reply.state == "refused" and d.of(c.Interrupted) == [c.Interrupted("r1", 0.0, "")]
+    if after is None:
+        after = d("think", "And Bonn?")
+    d("asked", after, "r2")
+    d.reply("r1", "Rome is nice.")
+    assert (reply.state, after.state) == ("refused", "asked")
+    d.reply("r2", "It is.")
+    assert (after.state, d.conversation.turns.newest_id) == ("begun", after.turn_id)
+
+
+def test_an_answer_that_must_not_be_interrupted_by_the_user_is_by_who_says_so() -> None:
+    d = Desk()
+    d("joined", "7")
+    reply = d("think", "And Rome?", interruptable=False)
+    d("asked", reply, "r1")
+    d.brain(b.SpeechStarted(0, "i1"))
+    assert reply.state == "asked" and d.of(c.Interrupted) == []
+    assert d("interrupt") and d.of(c.Interrupted) == [c.Interrupted("r1", 0.0, "")]
+    d.reply("r1", "Rome is nice.")
+    assert reply.state == "refused" and d.of(c.Add) == []
+
+
+def test_what_a_brain_says_by_itself_takes_no_answers_place() -> None:
+    d = Desk()
+    reply = d("tell", "And Rome?")
+    d("asked", reply, "r2")
+    d.reply("r1", "By the way.")
+    assert (d.live("r1").reason, reply.state) == ("agent", "asked")
+    d.reply("r2", "Rome is nice.")
+    turns = [(turn["start_reason"], turn["turn_id"]) for turn in d.conversation.turns.as_list()]
+    assert turns == [("text", 1), ("agent", 2)] and (reply.turn_id, d.live("r1").turn_id) == (1, 2)
+
+
+def test_an_answer_that_fails_before_it_begins() -> None:
+    d = Desk(llm={"failure_message": "Sorry."})
+    reply = d("tell", "And Rome?")
+    d("asked", reply, "r1")
+    d.brain(b.Failed("REALTIME_ERROR", "no", "r1"))
+    [turn] = d.conversation.turns.as_list()
+    assert (turn["end_reason"], reply.state, [say.text for say in d.of(c.Say)]) == ("failed", "refused", ["Sorry."])
 
 
 def test_words_that_come_late_are_still_the_agents_own() -> None:
@@ -388,3 +447,32 @@ def test_a_cough_into_what_fills_in_has_nothing_said_twice() -> None:
     d("over", d.live("fill-1"))
     d.run(3.0)
     assert [one.text for one in d.of(c.Fill)] == ["Let me see."]
+
+
+@pytest.mark.parametrize("why", ["interrupted", "the user speaks", "paused", "nothing comes", "it fails"])
+def test_what_filled_in_for_an_answer_that_is_let_go_is_told_to_be_all(why: str) -> None:
+    d = waiting(llm={"failure_message": ""})
+    d.run(1.3)
+    fill(d)
+    if why == "interrupted":
+        d("interrupt")
+    elif why == "the user speaks":
+        d.brain(b.SpeechStarted(0, "i2"))
+    elif why == "paused":
+        d("pause")
+    elif why == "nothing comes":
+        d.run(REPLY_DUE)
+    else:
+        d.brain(b.Failed("LLM_ERROR", "away"))
+    told = [m for m in d.messages() if isinstance(m, t.AssistantTranscription)]
+    status = t.ENDED if why in ("nothing comes", "it fails") else t.INTERRUPTED
+    assert (told[-1].text, told[-1].turn_status, told[-1].turn_id) == ("Let me see.", status, 1)
+
+
+@pytest.mark.parametrize("call", ["end", "pause", "wind_up"])
+def test_an_answer_that_is_due_as_the_agent_leaves_is_refused(call: str) -> None:
+    d = Desk()
+    d("joined", "7")
+    reply = d("tell", "And Rome?")
+    d(call)
+    assert reply.state == "refused"

@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from lipwire.agents.templates import Values, check_body, check_headers_of, check_url, in_body, in_headers, in_url
+from lipwire.agents.templates import (
+    Values,
+    check_body,
+    check_headers_of,
+    check_url,
+    in_body,
+    in_headers,
+    in_url,
+    variables_in,
+)
 from lipwire.errors import InvalidArgument
 
 VALUES = Values(
@@ -76,3 +85,10 @@ def test_what_may_be_is_accepted() -> None:
         deep = [deep]
     with pytest.raises(InvalidArgument, match="nested deeper"):
         check_body(deep, {}, {})
+
+
+def test_which_variables_stand_in_what_a_server_gets() -> None:
+    url = "https://a.example/{{ template_variables.in_url }}/x?{{args.city}}={{template_variables.a b}}"
+    body = {"list": [{"deep": "{{template_variables.in_body}}"}, 5, None], "id": "{{tool_call_id}}"}
+    assert variables_in([url, {"x-key": "{{template_variables.key}}"}, body]) == {"in_url", "key", "in_body"}
+    assert variables_in(None) == set()

@@ -103,10 +103,10 @@ def test_a_realtime_model_of_a_clients_needs_none_of_the_servers() -> None:
 def test_servers_of_functions_are_checked_at_the_door() -> None:
     made = AgentSetup(Config(openai_api_key="k"))
     bad = agent(tools=[Tool(name="f", server=ToolServer(url="https://a.example/{{args.x}}"))])
-    with pytest.raises(InvalidArgument, match=r"llm\.tools: f: server has .*no argument of that name"):
+    with pytest.raises(InvalidArgument, match=r"llm\.tools\[0\]\.server\.url has .*no argument of that name"):
         made.prepare(bad)
     twice = agent(llm=Llm(mcp_servers=[McpServer(name="a", endpoint="https://a.example")] * 2))
-    with pytest.raises(InvalidArgument, match=r"llm\.mcp_servers: two have the name"):
+    with pytest.raises(InvalidArgument, match=r"llm\.mcp_servers\[1\]\.name: another one has the name"):
         made.prepare(twice)
 
 

@@ -26,7 +26,7 @@ from support.agent_site import basic
 from support.broadcast import RATE, SPEC, claps, read
 
 KEY = "a-key-for-tests"
-WAIT = 20
+WAIT = 60
 AGENTS = "/api/conversational-ai-agent/v2/projects/app"
 
 

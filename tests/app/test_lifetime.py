@@ -32,7 +32,7 @@ from support.agent_stand_in import manager
 
 KEY = "a-key-for-tests"
 RATE = 16_000
-WAIT = 30
+WAIT = 60
 
 
 def config(**more: Any) -> Config:

@@ -29,7 +29,7 @@ from support.provider_stage import start_body
 from support.rtp_offers import ASTERISK, event, free_pairs, rtp, sender_report
 
 KEY = "a-key-for-tests"
-WAIT = 20
+WAIT = 60
 
 
 def config(**more: Any) -> Config:

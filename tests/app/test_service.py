@@ -42,7 +42,7 @@ from support.paths import ROOT
 from support.rtp import Wire as RtpWire
 from support.turns import Turns
 
-WAIT = 20
+WAIT = 60
 KEY = "a-key-for-tests"
 RATE = 16_000
 
@@ -220,6 +220,13 @@ async def opened(service: Service, start: m.StartRequest | None = None, init: bo
 async def get(service: Service, path: str, **headers: str) -> httpx.Response:
     async with httpx.AsyncClient(trust_env=False) as http:
         return await http.get(service.http_url + path, headers=headers)
+
+
+async def ended(before: set[asyncio.Task[Any]]) -> None:
+    """Waits for the tasks that have begun since."""
+    async with asyncio.timeout(WAIT):
+        while asyncio.all_tasks() - before:
+            await asyncio.sleep(0.02)
 
 
 async def eventually(condition: Callable[[], Awaitable[object]]) -> None:
@@ -631,8 +638,7 @@ async def test_closing_leaves_nothing_behind() -> None:
     assert not any(map(is_open, ports))
     assert not engine_threads()
     assert not service.watched
-    await asyncio.sleep(0.05)
-    assert asyncio.all_tasks() - before == set()
+    await ended(before)
     await service.close()
     again = await Service(config(http_port=ports[0], ws_port=ports[1], viewer_port=ports[2])).start()
     await again.close()
@@ -647,8 +653,7 @@ async def test_a_port_that_is_taken_is_named(name: str) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(InvalidArgument, match=f"{port}.*--{name.replace('_', '-')}.*LIPWIRE_{name.upper()}"):
             await Service(config(**{name: port})).start()
-    await asyncio.sleep(0.05)
-    assert asyncio.all_tasks() - before == set()
+    await ended(before)
 
 
 @pytest.mark.parametrize(
@@ -747,5 +752,4 @@ async def test_the_app_run_alone_follows_its_lifespan() -> None:
     assert [type(e) for e in events] == [m.InitAck, m.PlaybackStarted, m.PlaybackFinished]
     await server.close()
     assert not is_open(port)
-    await asyncio.sleep(0.05)
-    assert asyncio.all_tasks() - before == set()
+    await ended(before)

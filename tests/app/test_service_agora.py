@@ -171,8 +171,7 @@ async def test_without_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not presence.available()
     async with service() as running, ProviderClient(running.http_url, KEY, start()) as client:
         assert live(running, client).channel is None
-        await asyncio.sleep(0.1)
-        assert live(running, client).stats()["frames"] > 0
+        await until(lambda: live(running, client).stats()["frames"] > 0)
 
 
 async def test_two_sessions_share_a_worker(double: Double) -> None:

@@ -47,7 +47,7 @@ class Stage:
         self.session = session
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0.01)
 
@@ -94,7 +94,7 @@ async def test_sound_is_said_in_utterances_until_the_sender_goes(stage: Stage) -
     assert not figures()["receiving"] and figures()["whip"]["refused"] == 0
     tallied = stage.service.heard["whip"].read()
     assert tallied.streams == 0 and tallied.packets_received >= told["whip"]["packetsReceived"]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await stage.session.finished()  # what had begun has its end
 
 

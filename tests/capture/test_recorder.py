@@ -107,6 +107,32 @@ def test_the_oldest_make_room_for_the_newest_and_nothing_else_is_touched(tmp_pat
     assert isinstance(list(read(open_one.path))[-1], r.Ended)
 
 
+def test_what_another_process_records_counts_and_is_not_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Locks are a file's, so two recorders of one process are as those of two."""
+    monkeypatch.setattr(module, "LOOK_EVERY", 0.0)
+    limits = RecordingLimits(session=2 * MIB, total=MIB)
+    ours, theirs = Recorder(tmp_path, limits), Recorder(tmp_path, limits)
+    other = theirs.open(named(1))
+    other.put(lambda: noise(300_000))
+    deadline = time.monotonic() + 20
+    while not (other.path.exists() and other.path.stat().st_size > 200_000):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.utime(other.path, (1, 1))
+    (tmp_path / f"old{SUFFIX}").write_bytes(bytes(400_000))
+    os.utime(tmp_path / f"old{SUFFIX}", (2, 2))
+    recording = ours.open(named(2))
+    recording.put(lambda: noise(400_000))
+    recording.end("stopped")
+    ours.close()
+    assert other.path.exists() and not (tmp_path / f"old{SUFFIX}").exists() and ours.counts["deleted"] == 1
+    other.end("stopped")
+    theirs.close()
+    assert [type(record) for record in read(other.path)][-1] is r.Ended
+
+
 def test_a_disk_that_fails_ends_the_recording_and_is_counted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

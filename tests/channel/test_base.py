@@ -58,7 +58,7 @@ async def test_an_agent_speaks_in_what_has_the_methods_of_a_channel() -> None:
     assert own.on_event is not None
     own.on_event(UserJoined("7"))
     assert agent.users == {"7"}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while own.blocks < 3 or not own.sent:
             await asyncio.sleep(0.01)
     agent.interrupt()

@@ -64,6 +64,20 @@ async def test_one_that_is_killed_takes_its_own_sessions_along_and_no_others() -
         assert payload == started.payload
 
 
+async def test_one_that_waits_takes_the_place() -> None:
+    async with Farm(1, spare=True) as farm:
+        worker, spares = farm.pool.workers[0], farm.pool._spares
+        waits = spares.pid
+        assert waits is not None
+        session = await farm.start("one")
+        assert session is not None
+        os.kill(worker.pid, signal.SIGKILL)
+        await farm.until(lambda: farm.pool.gone(session.key))
+        again = await farm.start_when_there_is_room("one")
+        assert again.worker.pid == waits
+        await farm.until(lambda: spares.pid not in (None, waits))
+
+
 async def test_one_that_stands_still_is_ended_and_replaced() -> None:
     async with Farm(2, webhook_url=HOOK) as farm:
         one = await farm.start("one")
@@ -83,8 +97,8 @@ async def test_one_that_stands_still_is_ended_and_replaced() -> None:
         ]
 
 
-async def test_signals_of_the_terminal_are_the_fronts_to_take() -> None:
-    async with Farm(1) as farm:
+async def test_signals_of_the_terminal_are_the_fronts_to_take(capfd: pytest.CaptureFixture[str]) -> None:
+    async with Farm(1, log_level="info") as farm:
         one = await farm.start("one")
         assert one is not None
         pid, socket = one.worker.pid, await one.connect()
@@ -104,6 +118,35 @@ async def test_signals_of_the_terminal_are_the_fronts_to_take() -> None:
         assert closed.value.rcvd is not None and closed.value.rcvd.code == 1012
         await draining
         assert farm.pool.workers[0].state == "down" and farm.lost == []
+        assert f"INFO worker 0 lipwire.provider: [{one.id}] session started" in capfd.readouterr().err
+
+
+async def test_what_ends_with_the_pool_is_told() -> None:
+    """At once and in order: of one that is killed meanwhile by the front, of the others by themselves."""
+    async with Farm(2, webhook_url=HOOK) as farm:
+        one, two = await farm.start("one"), await farm.start("two")
+        assert one is not None and two is not None
+        socket = await two.connect()
+        await two.speak(socket, 30.0)
+        await two.hear(socket, "playback_started")
+        other = await one.connect()
+        await one.speak(other, 30.0)
+        await one.hear(other, "playback_started")
+        draining = asyncio.create_task(farm.pool.drain(60.0))
+        await farm.until(lambda: one.worker.state == "draining")
+        assert await farm.start("three") is None
+        os.kill(one.worker.pid, signal.SIGKILL)
+        await asyncio.sleep(0.5)
+        draining.cancel()
+        await farm.pool.close()
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                await socket.recv()
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1012
+        told = {notice.sid: (notice.event_type, notice.payload.get("message", "")) for notice in farm.notices}
+        assert told[two.id] == (w.SESSION_ENDED, "shutdown")
+        assert told[one.id][0] == w.SESSION_FAILED and "SIGKILL" in told[one.id][1]
+        assert farm.pool.ledger.owned() == [] and [gone.key for gone in farm.lost] == [one.key]
 
 
 async def test_where_the_front_is_killed_its_workers_end() -> None:

@@ -27,7 +27,7 @@ def agent(**more: Any) -> AgentConfig:
 
 
 def test_the_unit_is_a_face_of_640x360_that_is_encoded_once() -> None:
-    assert of(egress="video") == UNIT
+    assert of(egress="video") == of() == UNIT
 
 
 def test_larger_faster_and_costlier_faces_weigh_more() -> None:

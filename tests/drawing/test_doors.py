@@ -39,7 +39,7 @@ pytestmark = pytest.mark.xdist_group("shared memory")  # they look at, and use, 
 RATE, BLOCK = _core.RATE, _core.BLOCK
 SIZE = (64, 36)
 STEP = RATE // 25
-WAIT = 20
+WAIT = 60
 
 
 def tone(seconds: float, peak: int = 8000) -> bytes:

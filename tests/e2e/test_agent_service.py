@@ -25,7 +25,7 @@ from support.recordings import Files, wav
 pytestmark = pytest.mark.asyncio
 
 KEY = "the api key"
-WAIT = 30
+WAIT = 60
 
 
 def settings(**more: Any) -> Config:

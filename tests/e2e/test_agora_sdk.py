@@ -43,7 +43,7 @@ WAIT = 60
 @contextlib.contextmanager
 def serving(folder: Path, **settings: str) -> Iterator[str]:
     """The URL of a `lipwire serve` with an Agora project whose agents are in its own rooms."""
-    http, ws, viewer = free_ports(3)
+    http, viewer = free_ports(2)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LIPWIRE_", "AGORA_", "OPENAI_"))}
     settings = {
         "LIPWIRE_API_KEY": KEY,
@@ -54,7 +54,7 @@ def serving(folder: Path, **settings: str) -> Iterator[str]:
         "LIPWIRE_PREENCODED": "off",
         **settings,
     }
-    ports = ("--http-port", http, "--ws-port", ws, "--viewer-port", viewer, "--host", "127.0.0.1")
+    ports = ("--http-port", http, "--ws-port", 0, "--viewer-port", viewer, "--host", "127.0.0.1")
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "lipwire", "serve", "--ice-host", "127.0.0.1", *map(str, ports)],
@@ -73,11 +73,11 @@ def serving(folder: Path, **settings: str) -> Iterator[str]:
         assert process.wait(WAIT) == 0
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture(scope="module", params=["1", "2"], ids=["one process", "two workers"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One whose agents say back what they are told."""
-    offline = {"LIPWIRE_STT_URL": "offline", "LIPWIRE_TTS_URL": "offline"}
-    with serving(tmp_path_factory.mktemp("served"), LIPWIRE_AGENT_BRAIN="echo", **offline) as url:
+    settings = {"LIPWIRE_STT_URL": "offline", "LIPWIRE_TTS_URL": "offline", "LIPWIRE_WORKERS": request.param}
+    with serving(tmp_path_factory.mktemp("served"), LIPWIRE_AGENT_BRAIN="echo", **settings) as url:
         yield url
 
 

@@ -186,8 +186,10 @@ async def killed_in_speech(site: Site, rounds: int) -> None:
         async with asyncio.timeout(WAIT):
             while any(map(alive, children)):
                 await asyncio.sleep(0.01)
-        assert site.left() == before
+            while site.left() - before:  # what other tests have in /dev/shm goes; what is left stays
+                await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_nothing_is_left_and_the_next_one_is_there_at_once(site: Site) -> None:
     await killed_in_speech(site, int(os.environ.get("LIPWIRE_KILLS", "3")))

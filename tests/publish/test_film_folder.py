@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lipwire.errors import InvalidArgument, NoCapacity
+from lipwire.publish import film_folder
 from lipwire.publish.film_folder import LEAST, FilmFolder, FilmLimits
 from lipwire.publish.live_film import LiveFilm
 from support.broadcast import SPEC, performed, read
@@ -76,6 +77,20 @@ async def test_it_counts_and_is_full_when_it_is(tmp_path: Path) -> None:
     after = films.open("ann", "z.mp4", "s")
     await after.open(SPEC)  # it looks again before it refuses
     await after.close()
+
+
+async def test_what_other_processes_film_counts_while_a_film_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(film_folder, "LOOK_EVERY", 0.0)
+    films = FilmFolder(tmp_path, FilmLimits(film=4 << 20, total=16 << 20))
+    film = films.open("ann", "x.mp4", "s")
+    await film.open(SPEC)
+    (tmp_path / "bob").mkdir()
+    (tmp_path / "bob" / "y.mp4").write_bytes(bytes(17 << 20))
+    hand(film, 3)
+    await film.close()
+    assert films.counts["limit"] == 1 and films.counts["finished"] == 0
 
 
 async def test_whoever_fills_their_part_ends_nobody_elses_films(tmp_path: Path) -> None:

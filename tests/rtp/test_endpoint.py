@@ -23,7 +23,7 @@ SUITE = "AES_CM_128_HMAC_SHA1_80"
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 

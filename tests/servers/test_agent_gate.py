@@ -7,14 +7,16 @@ import base64
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import pytest
 import pytest_asyncio
 
 from lipwire import agora_token
 from lipwire.agents.events import AgentFailed
 from lipwire.agents.http import ServiceError
+from lipwire.agents.rest import wire as w
 from lipwire.protocol.tokens import (
     CONVO_AI,
     JOIN,
@@ -30,7 +32,7 @@ from lipwire.protocol.tokens import (
 from lipwire.provider.keys import add_key, key_line, make_key
 from support.agent_bodies import V1, V2, changed
 from support.agent_site import APP, C1, C2, CERTIFICATE, KEY, Site, basic, is_refused, serve
-from support.agent_stand_in import Place, manager
+from support.agent_stand_in import Place, StandIn, manager
 
 pytestmark = pytest.mark.asyncio
 
@@ -114,6 +116,44 @@ async def test_a_token_opens_its_channel_only(secured: Site) -> None:
     assert [agent["agent_id"] for agent in listed["data"]["list"]] == [joined["agent_id"]]
     is_refused(await secured.get(f"{C2}/agents", token, channel="other"), 403, "InvalidPermission")
     assert (await secured.post(f"{mine}/leave", None, token))[0] == 200
+
+
+SERVER = {"method": "POST", "url": "https://8.8.8.8/x", "headers": {"x-key": "{{template_variables.crm_key}}"}}
+LLM = {
+    "url": "https://8.8.8.8/v1",
+    "api_key": "sk-owners",
+    "headers": {"x-secret": "1"},
+    "template_variables": {"crm_key": "hidden", "name": "Ann"},
+    "tools": [{"type": "function", "function": {"name": "f"}, "server": SERVER}],
+}
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+async def test_a_channels_token_has_no_secret_go_elsewhere(secured: Site, version: w.Version) -> None:
+    """Whoever holds it may change what an agent is like, and may hear it: neither the key of who started it nor what is
+    said to its LLM goes to a service of his, and he is not told what a tool's server alone is to get."""
+    token = bearer(agora_token(APP, CERTIFICATE, "test_channel", 5))
+    body = changed(changed(V2, "properties.llm", LLM), "properties.advanced_features.enable_tools", True)
+    base, llm = (C1, "custom_llm") if version == "v1" else (C2, "llm")
+    code, joined = await secured.post(f"{base}/join", V1 if version == "v1" else body)
+    assert code == 200
+    mine = f"{base}/agents/{joined['agent_id']}/update"
+    agent = cast(StandIn, secured.agents.get(joined["agent_id"]).agent)
+    was = msgspec.to_builtins(agent.config.llm)
+    values = {"url": "https://8.8.4.4/v1", "headers": {"a": "b"}}
+    for path in w.SERVICE[version]:
+        fields = {path.split(".")[1]: values.get(path.split(".")[1], "mine"), "failure_message": "x"}
+        for update in ({llm: fields}, {"properties": {llm: fields}}):
+            is_refused(await secured.post(mine, update, token), 403, "InvalidPermission", f"{path}: a channel's token")
+            assert agent.done == [] and msgspec.to_builtins(agent.config.llm) == was
+        assert (await secured.post(mine, {llm: fields}))[0] == 200  # with the key
+        agent.done.clear()
+        was = msgspec.to_builtins(agent.config.llm)
+    assert (await secured.post(mine, {llm: {"failure_message": "{{name}}, {{crm_key}}"}}, token))[0] == 200
+    assert agent.config.llm.failure_message == ("Ann, {{crm_key}}" if version == "v2" else "{{name}}, {{crm_key}}")
+    if version == "v2":
+        assert (await secured.post(mine, {llm: {"failure_message": "{{name}}, {{crm_key}}"}}))[0] == 200
+        assert agent.config.llm.failure_message == "Ann, hidden"
 
 
 async def test_guesses_at_agoras_tokens_wait_but_right_ones_and_keys_do_not(secured: Site) -> None:

@@ -14,8 +14,9 @@ import pytest
 import pytest_asyncio
 from msgspec import to_builtins
 
+from lipwire.agents.config import AgentConfig
 from lipwire.agents.rest import reading
-from lipwire.errors import BadState, BufferFull
+from lipwire.errors import BadState, BufferFull, InvalidArgument
 from lipwire.protocol.agent_bodies import InUse
 from lipwire.protocol.tokens import verify_token
 from lipwire.provider.client import request
@@ -98,6 +99,18 @@ async def test_v2_from_join_to_leave(site: Site) -> None:
     assert (code, history["status"], len(history["contents"])) == (200, "STOPPED", 1)
     is_refused(await site.post(f"{here}/speak", {"text": "x"}), 404, "TaskNotFound", "has ended")
     is_refused(await site.post(f"{here}/interrupt"), 404, "TaskNotFound")
+
+
+async def test_what_this_server_has_not_is_named_by_its_path(site: Site) -> None:
+    def prepare(agent: AgentConfig) -> None:
+        raise InvalidArgument(f"avatar.params.avatar_id: unknown avatar {agent.avatar!r}")
+
+    site.agents.prepare = prepare
+    body = changed(V2, "properties.avatar", {"params": {"avatar_id": "nobody"}})
+    refused = await site.post(f"{C2}/join", body)
+    is_refused(refused, 400, "InvalidFieldValue", "properties.avatar.params.avatar_id: unknown avatar 'nobody'")
+    code, refused_too = await site.post("/start_agent", {"channel_name": "c", "avatar": "nobody"})
+    assert (code, refused_too["details"][0]["loc"]) == (400, ["avatar"])
 
 
 async def test_that_no_language_is_detected_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,7 @@ from lipwire.servers.tls import Certificate, trust
 from support.browsing import ARGS, WAIT
 from support.captured import record
 from support.certificates import Authority
+from support.zygote import let_go, zygote
 
 KEY = "a key behind TLS"
 
@@ -286,11 +287,8 @@ async def test_every_command_that_calls_a_server_trusts_a_given_authority(author
         ):
 
             def run(*more: str, words: list[str] = command, **env: str) -> tuple[int, str]:
-                done = subprocess.run(
-                    [sys.executable, "-m", "lipwire", *words, "--api-key", KEY, *more],
-                    capture_output=True, text=True, timeout=60, env=os.environ | env,
-                )  # fmt: skip
-                return done.returncode, done.stdout + done.stderr
+                code, out, err = zygote().run(tmp_path, [*words, "--api-key", KEY, *more], os.environ | env, 60)
+                return code, out + err
 
             given = await asyncio.to_thread(run, "--ca", str(authority.file))
             assert given[0] == 0, given
@@ -300,6 +298,7 @@ async def test_every_command_that_calls_a_server_trusts_a_given_authority(author
             assert code != 0 and "certificate verify failed" in told and "Traceback" not in told, (command, told)
             code, told = await asyncio.to_thread(run, "--ca", str(tmp_path / "none.pem"))
             assert code != 0 and "--ca" in told and "Traceback" not in told, (command, told)
+    let_go()
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def notice(subject: str, n: int, event_type: int = w.JOINED, **more: Any) -> w.N
     return w.Notice(event_type=event_type, notify_ms=n, sid=subject, payload={"n": n} | more)
 
 
-async def until(done: Callable[[], bool], seconds: float = 20.0) -> None:
+async def until(done: Callable[[], bool], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not done():
             await asyncio.sleep(0.01)
@@ -259,3 +259,28 @@ async def test_a_server_tells_of_its_agents_and_sessions() -> None:
         sessions = [one for one in receiver.taken if "session_id" in one["payload"]]
         assert [one["eventType"] for one in sessions] == [w.SESSION_STARTED, w.SESSION_ENDED]
         assert sessions[1]["payload"]["message"] == "stopped"
+
+
+@pytest.mark.parametrize("error", [ValueError("no such codec"), OSError("gone"), MemoryError()])
+async def test_what_nobody_foresaw_costs_one_notice_and_not_those_behind_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    real, broken = module.ServiceClient.post, [error]
+
+    async def post(client: module.ServiceClient, *args: Any, **more: Any) -> httpx.Response:
+        if broken:
+            raise broken.pop()
+        return await real(client, *args, **more)
+
+    monkeypatch.setattr(module.ServiceClient, "post", post)
+    async with Receiver() as receiver:
+        hooks = Webhooks(receiver.url, SECRET)
+        for n in range(3):
+            hooks.put(notice("one", n))
+        await until(lambda: hooks.waiting == 0)
+        hooks.put(notice("one", 3))
+        await until(lambda: hooks.waiting == 0)
+        assert receiver.of("one") == [1, 2, 3]
+        assert (hooks.counts["failed"], hooks.counts["sent"]) == (1, 3)
+        assert any("[one] a notice was given up" in record.getMessage() for record in caplog.records)
+        await hooks.close()

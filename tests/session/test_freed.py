@@ -30,7 +30,7 @@ from lipwire.publish import File, Null, Shared, Tee, WebRTC, aiortc_private
 from support.guest import Guest, Tone, sine
 
 RATE = 48_000
-WAIT = 20
+WAIT = 60
 Refs = dict[str, weakref.ref[Any]]
 
 
@@ -282,7 +282,9 @@ async def test_an_agent() -> None:
     await all_gone(await live())
 
 
-async def test_a_provider_session() -> None:
+async def test_a_provider_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lipwire.app.service.STATS_INTERVAL", 0.05)  # figures are sent while it is there
+
     async def live(service: Service) -> Refs:
         start = request("c", width=64, height=36)
         async with ProviderClient(service.http_url, "key", start) as client:

@@ -56,7 +56,7 @@ class Mover:
         return [what for name, what in self.log if name == kind]
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not condition():
                 self.came.clear()
                 await self.came.wait()

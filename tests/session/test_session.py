@@ -28,7 +28,7 @@ from support.machine import engine_threads
 pytestmark = pytest.mark.kernels
 
 RATE, BLOCK = _core.RATE, _core.BLOCK
-WAIT = 20
+WAIT = 60
 
 
 def tone(seconds: float, hz: float = 200.0, rate: int = RATE, peak: int = 8000) -> bytes:

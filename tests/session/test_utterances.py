@@ -66,7 +66,7 @@ class Life:
 
     async def over(self) -> None:
         """Nothing has to happen any more for `finished()` to return."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await self.session.finished()
 
     def check(self) -> None:
@@ -168,7 +168,7 @@ def test_any_order(steps: list[tuple[Any, ...]], grace: float, prebuffer: float,
         else:
             life.step(700)  # all that waits, and the patience with what has no end
             assert life.session.performer.stats()["buffered"] == 0
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await waiting
         life.check()
         await life.session.close()
@@ -293,7 +293,7 @@ async def test_closing_tells_of_what_was_cut_off(life: Life) -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     await life.session.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await waiting
     assert life.events == [
         PlaybackStarted("a"),

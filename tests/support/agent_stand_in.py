@@ -124,7 +124,7 @@ class StandIn:
     def speak(self, text: str, priority: str = "INTERRUPT", interruptable: bool = True) -> None:
         self.done.append(("speak", text, priority, interruptable))
         self.said.append({"role": "assistant", "content": text})
-        self._turn("speak")
+        self._turn("speak", agent_text=text)
         if self.on_event is not None:
             self.on_event(text)
 
@@ -134,18 +134,18 @@ class StandIn:
     def tell(self, text: str, role: str = "user") -> None:
         self.done.append(("tell", text, role))
         self.said.append({"role": role, "content": text})
-        self._turn("text")
+        self._turn("text", user_text=text)
 
     def think(self, text: str, **how: Any) -> None:
         self.done.append(("think", text, how))
         self.said.append({"role": "user", "content": text})
-        self._turn("think")
+        self._turn("think", user_text=text)
 
-    def _turn(self, reason: StartReason) -> None:
+    def _turn(self, reason: StartReason, *, user_text: str = "", agent_text: str = "") -> None:
         """One that is over at once."""
         self.kept.began_at = round(time.time() * 1000)
         turn = self.kept.begin(reason, 0)
-        turn.played_ms = 1.0
+        turn.played_ms, turn.user_text, turn.agent_text = 1.0, user_text, agent_text
         self.kept.end(turn, "finished", 1)
 
     def respond(self, instructions: str | None = None) -> None:

@@ -90,7 +90,7 @@ class Client:
         if self.trickles:
             told = await self.patch(self.fragment(), self.reply.headers["etag"])
             assert (told.status_code, told.content, "etag" in told.headers) == (204, b"", False), told.text
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while self.pc.connectionState != "connected":
                 await asyncio.sleep(0.01)
 
@@ -112,7 +112,7 @@ class Client:
     async def until(self, sound: int = 0, pictures: int = 0) -> None:
         """Waits until so much more has come."""
         sound, pictures = self.sound + sound, self.pictures + pictures
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while self.sound < sound or self.pictures < pictures:
                 await asyncio.sleep(0.01)
 

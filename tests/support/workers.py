@@ -50,7 +50,9 @@ def tone(seconds: float) -> bytes:
 class Farm:
     """A pool, and whoever uses it. Use as an async context manager."""
 
-    def __init__(self, workers: int = 2, quota: Quota | None = None, capacity: int = 50, **more: Any) -> None:
+    def __init__(
+        self, workers: int = 2, quota: Quota | None = None, capacity: int = 50, spare: bool = False, **more: Any
+    ) -> None:
         fields: dict[str, Any] = {"host": "127.0.0.1", "ice_host": "127.0.0.1", "api_key": KEY, "drain_seconds": 60.0}
         fields |= {"session_secret": SECRET, "public_viewer_url": "http://127.0.0.1:9/", "preencoded": "off"}
         self.config = Config(**(fields | more))
@@ -62,6 +64,7 @@ class Farm:
             limits=Limits(capacity=capacity * UNIT, sessions=self.config.max_sessions),
             quota_of=lambda owner: quota if quota is not None and owner != OPERATOR else Quota(),
             api_key=KEY,
+            spare=spare,
             on_notice=self.notices.append,
         )
         self.pool.on_gone = self.lost.extend

@@ -38,7 +38,7 @@ from ..channel.base import (
     as_channel,
 )
 from ..errors import BadState, BufferFull, LipwireError
-from ..outward import Outward
+from ..outward import Outward, same_origin
 from ..protocol import transcript as t
 from ..protocol.agent_actions import OnBusy, OnListening
 from ..protocol.agent_bodies import InUse
@@ -434,7 +434,11 @@ class Agent:
             raise BadState("the agent is not running")
         checked = check(self.config, changes)
         token = checked.pop("token", None)
-        if self.config.llm.server_key and checked.keys() & {"llm.url", "llm.api_key"}:
+        llm = self.config.llm
+        if "llm.url" in checked and not same_origin(checked["llm.url"], llm.url):
+            # Keys and headers are one service's, and go to no other: what is given with the URL takes their place.
+            checked = {"llm.api_key": None, "llm.headers": {}} | checked
+        if llm.server_key and checked.keys() & {"llm.url", "llm.api_key"}:
             # Never with our key to where the caller says: it goes first, and theirs, if there is one, takes its place.
             checked = {"llm.api_key": None} | checked | {"llm.server_key": False}
         if checked:
@@ -706,11 +710,15 @@ class Agent:
                     more: dict[str, Any] = {"metadata": action.metadata} if action.metadata else {}
                     more |= {} if action.respond else {"respond": False}
                     more |= {} if reply.interruptable else {"interruptable": False}
-                    self.brain.tell(text, role, **more)
+                    self._named(reply, self.brain.tell(text, role, **more))
                 case c.Respond(_, instructions):
-                    self.brain.respond(instructions)
+                    self._named(reply, self.brain.respond(instructions))
         except LipwireError as exc:
             self.conversation.refused(reply, exc)
+
+    def _named(self, reply: Reply, reply_id: str | None) -> None:
+        if reply_id is not None:
+            self.conversation.asked(reply, reply_id)
 
     async def _play(self, recording: GreetingSound, reply: Reply, text: str) -> None:
         """Says a greeting as it was recorded; where that cannot be had, its text."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from ..errors import InvalidArgument
 from .config import Llm, Tool
@@ -30,28 +31,30 @@ def check_style(llm: Llm, tools: Sequence[Tool] = ()) -> None:
 
 def check_tools(tools: Sequence[Tool], variables: Mapping[str, str]) -> None:
     """Whether the servers of tools can be called. `variables`: for their places. Raises InvalidArgument: one cannot."""
-    for tool in tools:
+    for n, tool in enumerate(tools):
         if tool.server is None:
             continue
-        args, where, server = (
-            tool.parameters.get("properties") or {},
-            f"llm.tools: {tool.name:.64}: server",
-            tool.server,
-        )
+        args, where, server = tool.parameters.get("properties") or {}, f"llm.tools[{n}].server", tool.server
         # Ours says what the body is.
         headers = {name: value for name, value in server.headers.items() if not _says_json(name, value)}
-        try:
+        with _at(f"{where}.url"):
             check_url(server.url, args, variables)
+        with _at(f"{where}.headers"):
             check_headers(headers)
             check_headers_of(headers, variables)
-        except InvalidArgument as exc:
-            raise InvalidArgument(f"{where} {exc}") from None
         if server.method == "GET" and server.body is not None:
             raise InvalidArgument(f"{where}.body: a GET has none; put the values into the url, or use POST")
-        try:
+        with _at(f"{where}.body"):
             check_body(server.body, args, variables)
-        except InvalidArgument as exc:
-            raise InvalidArgument(f"{where}.body {exc}") from None
+
+
+@contextmanager
+def _at(where: str) -> Iterator[None]:
+    """Puts a field's name before what is said of it."""
+    try:
+        yield
+    except InvalidArgument as exc:
+        raise InvalidArgument(f"{where} {exc}") from None
 
 
 def _says_json(name: str, value: str) -> bool:
@@ -62,13 +65,11 @@ def _says_json(name: str, value: str) -> bool:
 def check_mcp(servers: Sequence[McpServer]) -> None:
     """Whether MCP servers can be asked. Raises InvalidArgument: one cannot."""
     names = [server.name for server in servers]
-    for server in servers:
-        if names.count(server.name) > 1:
-            raise InvalidArgument(f"llm.mcp_servers: two have the name {server.name!r:.60}")
-        try:
+    for n, server in enumerate(servers):
+        if server.name in names[:n]:
+            raise InvalidArgument(f"llm.mcp_servers[{n}].name: another one has the name {server.name!r:.60}")
+        with _at(f"llm.mcp_servers[{n}].headers"):
             check_headers({name: value for name, value in server.headers.items() if not _says_json(name, value)})
-        except InvalidArgument as exc:
-            raise InvalidArgument(f"llm.mcp_servers: {server.name:.48}: headers {exc}") from None
 
 
 def check_realtime(realtime: Realtime) -> None:

@@ -24,6 +24,7 @@ from .options import (
     McpServer,
     Realtime,
     Silence,
+    StandsInFor,
     ToolServer,
     Vendor,
 )
@@ -218,6 +219,7 @@ class AgentConfig(Struct, kw_only=True):
     tts: Vendor | None = None
     asr: Vendor | None = None
     """Services of speech that the client brings along; None = the server's."""
+    stands_in_for: StandsInFor = field(default_factory=StandsInFor)
     asr_keywords: list[str] = field(default_factory=list)
     """Words that the server's own ears are to expect; a vendor's stand in `asr`."""
     realtime: Realtime | None = None

@@ -203,6 +203,7 @@ class Conversation:
         """Stops what is being said or thought, or waits to be; returns whether there was anything. `transport`: how
         that was asked."""
         waited = self._later.clear()
+        waited = self._listening.refuse_what_waits(transport) or waited
         return self._hush("interrupt", transport) or waited
 
     def _hush(self, cause: Cause, transport: Transport) -> bool:
@@ -328,7 +329,7 @@ class Conversation:
         self._saying.let_go()
         self._forget_thoughts()
         self.turns.drop_open(self._state.now_ms, "interrupt")
-        self._listening.forget_beside()
+        self._listening.forget_beside("interrupt")
         self._interruptions.cut(force=True, cause="interrupt")
         self._listening.pause()
         self._review(always=True)
@@ -358,8 +359,9 @@ class Conversation:
             self.transcripts.state("idle", self.paused, self.turns.newest_id)
         self._ended = True
         self._state.agent_state = "idle"
+        self._saying.let_go()
         self._forget_thoughts()
-        self._listening.forget_beside()
+        self._listening.forget_beside("leave")
         self._interruptions.cut(force=True, cause="leave")
         self.turns.drop_open(self._state.now_ms, "leave")
 
@@ -372,7 +374,7 @@ class Conversation:
         self._saying.let_go()
         self._forget_thoughts()
         self.turns.drop_open(self._state.now_ms, "leave")
-        self._listening.forget_beside()
+        self._listening.forget_beside("leave")
         self._saying.refuse(list(self._saying.waiting))
         if self._interruptions.doubt is not None:  # the user speaks: nothing goes on
             self._interruptions.cut(force=False)
@@ -583,7 +585,7 @@ class Conversation:
         if nobody_asked and reply.reason not in ("speak", "filler"):  # nobody else hears of it
             self._state.failures += 1
             logger.warning("[%s] the %s message cannot be said: %s", self.config.name, reply.reason, error)
-            self._do(Emit(b.Failed("TTS_ERROR", str(error))))
+            self._do(Emit(b.Failed("TTS_ERROR" if reply.own_words else "LLM_ERROR", str(error))))
         self._review()
 
     def _finished(self, reply: Reply, text: str, reason: Literal["done", "cancelled", "failed"]) -> None:

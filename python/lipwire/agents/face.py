@@ -31,7 +31,7 @@ from ..answers import read_all
 from ..errors import InvalidArgument, LipwireError
 from ..outward import Outward, OutwardRefused, site
 from ..protocol import messages as m
-from ..provider.client import ProviderClient
+from ..provider.client import ProviderClient, is_name
 from .http import ServiceClient, ServiceError, failure, opened, refusal
 from .options import AvatarProvider
 
@@ -249,7 +249,10 @@ class Face:
             else:
                 stood = time.monotonic()
                 why = await self._speaking(client)
-                failures = 1 if time.monotonic() - stood > STABLE else failures + 1
+                stable = time.monotonic() - stood > STABLE
+                failures = 1 if stable else failures + 1
+                if stable and not self._reports:  # else what it has played says that it is well
+                    self._stalls = min(self._stalls, 1)
                 self._lost(why)
                 if failures > len(RETRY) or self._stalls > MOST_STALLS:
                     break
@@ -432,15 +435,16 @@ class Face:
                 if one is None or interrupted:
                     return
                 if one.ended is None:  # it ran dry there: what comes is an utterance of its own to the provider
-                    one.before, one.started = one.before + position_ms, None
+                    one.before, one.started = one.before + _sane(position_ms), None
                 else:
                     self._reports, self._stalls = True, 0
                     self._over(one)
             case m.Underrun(_, duration_ms):
                 if self._said and self._said[0].started is not None:
-                    self._said[0].started += round(duration_ms * RATE / 1000)
+                    self._said[0].started += round(_sane(duration_ms) * RATE / 1000)
             case m.ErrorEvent(code):
-                logger.warning("%s at %s: %.60r", WHAT, site(self.provider.api_base_url), code)
+                what = repr(code) if is_name(code) else "an error"
+                logger.warning("%s at %s: %s", WHAT, site(self.provider.api_base_url), what)
 
     def _find(self, name: str | None) -> _Said | None:
         return next((one for one in self._said if one.name == name), None)
@@ -483,6 +487,11 @@ class Face:
             "reports_playback": bool(self._reports),
             "waiting": len(self._waiting),
         }
+
+
+def _sane(ms: float) -> float:
+    """What a provider says of its playback, as far as that can be: 0 to a day."""
+    return min(max(ms, 0.0), 86_400_000.0)
 
 
 def _may_pass(exc: LipwireError) -> bool:

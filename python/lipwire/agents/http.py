@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import errno
+import html
+import json
 import logging
 import os
 import re
@@ -22,14 +24,14 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 
-from ..answers import IDENTITY, beginning, pieces
-from ..errors import BadState, LipwireError
+from ..answers import IDENTITY, beginning, read_all
+from ..errors import BadData, BadState, LipwireError
 from ..outward import HTTP, PORTS, WEBSOCKET, Outward, OutwardRefused, redact, secrets_of, site
 from .headers import joined
 
@@ -195,7 +197,7 @@ async def fetch(what: str, url: str, outward: Outward, *, most: int, seconds: fl
     except ModuleNotFoundError as exc:
         raise BadState("agents need httpx: pip install 'lipwire[agents]'") from exc
     transport = None if outward.anything else _checked_transport(outward, httpx.Limits(max_connections=2))
-    first, body = url, b""
+    first = url
     try:
         await outward.check(url)
         async with asyncio.timeout(seconds), _client(timeout=seconds, transport=transport) as client:
@@ -206,21 +208,27 @@ async def fetch(what: str, url: str, outward: Outward, *, most: int, seconds: fl
                 if not (left and response.is_redirect):
                     break
                 await response.aclose()
-                url = urljoin(url, response.headers.get("location", ""))
+                url = _joined(what, url, response.headers.get("location", ""))
                 await outward.check(url)
             if response.status_code != 200:
                 raise await refusal(what, url, response)
-            async for piece in pieces(response):
-                body += piece
-                if len(body) > most:
-                    raise TooLarge(f"{what} at {site(first)} has more than {most} bytes")
+            return await read_all(response, most)
+    except BadData as exc:
+        raise TooLarge(f"{what} at {site(first)} has more than {most} bytes") from exc
     except OutwardRefused as exc:
         raise OutwardRefused(f"{what} {exc}") from exc
     except TimeoutError as exc:
         raise ServiceError(f"{what} at {site(first)} did not come within {seconds:g} s") from exc
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         raise failure(what, url, exc) from exc
-    return body
+
+
+def _joined(what: str, url: str, location: str) -> str:
+    """Where a redirect leads. Raises ServiceError: it cannot be read."""
+    try:
+        return urljoin(url, location)
+    except ValueError as exc:
+        raise ServiceError(f"{what} at {site(url)} failed: it redirects to what is no URL") from exc
 
 
 def _onward(url: str, response: httpx.Response) -> str | None:
@@ -326,8 +334,10 @@ def websocket(url: str, outward: Outward | None = None, **options: Any) -> conne
 class _Connect(connect):
     def __init__(self, url: str, outward: Outward | None, **options: Any) -> None:
         # A proxy of the environment is used, but never for what runs on this machine, nor for what is to be checked: it
-        # would look the name up by itself. At debug websockets logs whole requests, keys included.
+        # would look the name up by itself. At debug websockets logs whole requests, keys included. Nothing is packed,
+        # as with answers by HTTP: 16 kB may be 16 MB; and few messages wait, the largest of which are as large.
         local = urlsplit(url).hostname in ("127.0.0.1", "localhost")
+        options = {"compression": None, "max_queue": MAX_QUEUE, **options}
         super().__init__(url, proxy=None if local else True, logger=_silent(), **options)
         self._outward = outward
 
@@ -361,6 +371,8 @@ HANDSHAKE = 10.0
 """Seconds until a WebSocket stands."""
 MAX_MESSAGE = 16 << 20
 """Bytes of one message."""
+MAX_QUEUE = 2
+"""Messages that wait to be read; then the service does."""
 
 
 async def opened(
@@ -425,9 +437,13 @@ LEAST_SEGMENT = 16
 """The same for a part of a URL's path."""
 
 
-def repeats(text: str, url: str, *secrets: str | None) -> bool:
-    """Whether a text has a secret of a request in it: one of its URL's (user and password, values of the query, long
-    parts of the path), or one of `secrets` (the key; values of headers)."""
+PART = 16
+"""So many characters of a secret that is as long or longer give it away."""
+HIDDEN = "***"
+
+
+def _known(url: str, secrets: Iterable[str | None]) -> set[str]:
+    """The secrets of a request, in each way in which texts have them."""
     known = secrets_of(url) | {secret for secret in secrets if secret}
     known |= {secret.rpartition(" ")[2] for secret in known}  # of "Bearer ..."
     with suppress(ValueError):  # no URL: all of it is one
@@ -436,13 +452,48 @@ def repeats(text: str, url: str, *secrets: str | None) -> bool:
             user = f"{unquote(parts.username or '')}:{unquote(parts.password)}"
             known.add(base64.b64encode(user.encode()).decode())
         known |= {part for part in parts.path.split("/") if len(part) >= LEAST_SEGMENT}
-    return any(len(one) >= LEAST_SECRET and (one in text or unquote(one) in text) for one in known)
+    found = set[str]()
+    for one in known | {unquote(one) for one in known}:
+        if len(one) >= LEAST_SECRET:
+            in_json = json.dumps(one)[1:-1], json.dumps(one, ensure_ascii=False)[1:-1]
+            found |= {one, quote(one, safe=""), html.escape(one), html.escape(one, quote=False), *in_json}
+            found |= {each.replace("/", "\\/") for each in in_json}  # as PHP writes it
+    return found
+
+
+def _without(text: str, known: Iterable[str]) -> str:
+    """The text, HIDDEN in the place of what it has of secrets."""
+    short = {one for one in known if len(one) < PART}
+    grams = {one[at : at + PART] for one in known for at in range(len(one) - PART + 1)}
+    kept, end = list[str](), 0
+    for begin in range(len(text) - PART + 1) if grams else ():
+        if text[begin : begin + PART] in grams:
+            if begin > end or not kept:
+                kept += [text[end:begin], HIDDEN]
+            end = begin + PART
+    text = "".join((*kept, text[end:]))
+    for one in sorted(short, key=len, reverse=True):
+        text = text.replace(one, HIDDEN)
+    return text
+
+
+def _repeats(text: str, known: Iterable[str]) -> bool:
+    ways = {text, unquote(text), html.unescape(text), text.replace("\\/", "/")}
+    return any(_without(one, known) != one for one in ways)
+
+
+def repeats(text: str, url: str, *secrets: str | None) -> bool:
+    """Whether a text has a secret of a request in it, or a part of one: one of its URL's (user and password, values of
+    the query, long parts of the path), or one of `secrets` (the key; values of headers)."""
+    return _repeats(text, _known(url, secrets))
 
 
 def harmless(text: str, url: str, *secrets: str | None) -> str:
-    """What a service said, for a model; "" where it repeats a secret, as pages do that list a request's headers.
-    `secrets`: as `repeats` has them."""
-    return "" if repeats(text, url, *secrets) else text
+    """What a service said, for a model, without the secrets that it repeats, as pages do that list a request's headers;
+    "" where it repeats one in a way of its own. `secrets`: as `repeats` has them."""
+    known = _known(url, secrets)
+    text = _without(text, known)
+    return "" if _repeats(text, known) else text
 
 
 def log_details(what: str, text: str, url: str, *secrets: str | None) -> None:

@@ -7,15 +7,18 @@ import re
 import sysconfig
 from typing import Literal, Protocol, runtime_checkable
 
+from msgspec import structs
+
 from ..errors import ModelFailed
 from ..models.find import folder
 from ..protocol.agent_bodies import InUse
 from .brains.base import Failed
+from .options import StandsInFor
 
 logger = logging.getLogger("lipwire.agents")
 
-Part = Literal["ears", "voice", "turns", "activity"]
-"""What hears words, what speaks, what tells that a turn is over, and what tells that somebody speaks."""
+Part = Literal["ears", "voice", "turns", "activity", "model"]
+"""What hears words, what speaks, what tells that a turn is over, what tells that somebody speaks, and what thinks."""
 
 _CODES: dict[Part, str] = {
     "ears": "STT_FALLBACK",
@@ -33,6 +36,18 @@ class Serving(Protocol):
 
     def in_use(self) -> dict[Part, InUse]:
         """What it uses now."""
+
+
+def standing_in(used: dict[Part, InUse], vendors: StandsInFor) -> dict[Part, InUse]:
+    """`used`, with the vendors that the client named, where the server's own services do it. What is there in the place
+    of one of these says that."""
+    asked: dict[Part, str] = {"ears": vendors.ears, "voice": vendors.voice, "model": vendors.model}
+    for part, vendor in asked.items():
+        found = used.get(part)
+        if vendor and found is not None and not found.instead_of:
+            because = f"no key of {vendor}'s was given; the server's own is used"
+            used[part] = structs.replace(found, instead_of=vendor, because=because)
+    return used
 
 
 def fell_back(part: Part, used: InUse) -> Failed:

@@ -90,8 +90,12 @@ class Interruptions:
         if late.replaced:
             return False
         self.cut(force=False)
+        waits = self._turns.open
+        if waits is not None and waits is not turn and waits.start_reason == "speech":
+            return False  # the user has gone on: that is answered, and this with it
         if event.final or turn.user_ended_ns is not None:
             self._saying.let_go(force=False)
+            self._turns.drop_open(self._state.now_ms, "speech")
             self._turns.again(turn)
             reply = self._saying.expect_reply("speech")
             if late.answers:  # which the brain has given, and will not give again by itself
@@ -157,20 +161,22 @@ class Interruptions:
     def reply(self, reply_id: str, item_id: str | None = None) -> Reply | None:
         """The reply of that id, begun if need be; None if it is over or not to be said. `item_id`: the user's item that
         it answers, if any."""
-        reply = self._saying.replies.get(reply_id)
+        reply, due = self._saying.replies.get(reply_id), self._saying.due
         if reply is None:
             if self._answers_nothing(item_id):
                 reply = Reply("agent")
                 reply.state = "refused"
                 assert self.settled is not None
                 self.settled.answers.append(reply)
-            elif item_id is None and (kept := next((one for one in self._saying.waiting if not one.own_words), None)):
+            elif item_id is None and (kept := self._saying.unnamed) is not None:
                 reply = kept
-            elif self._gave_way(item_id) and (self._saying.due is None or self._saying.due.state == "asked"):
+            elif self._gave_way(item_id) and (due is None or due.state == "asked"):
                 reply = Reply("agent")
                 reply.state = "refused"
+            elif due is None or due.id:
+                reply = Reply("agent")
             else:
-                reply, self._saying.due = self._saying.due or Reply("agent"), None
+                reply, self._saying.due = due, None
             self._saying.named(reply, reply_id)
             if reply.state == "refused":
                 self._do(Interrupted(reply_id, 0.0, ""))
@@ -187,7 +193,8 @@ class Interruptions:
             return
         turn = self._state.items.of(item_id)
         if not (turn in doubt.turns if turn is not None else doubt.until is not None):
-            doubt.held.append(reply)
+            if reply.interruptable:
+                doubt.held.append(reply)
         elif doubt.untold or (not self.transcribed and (self._textless or item_id is None)):
             self._interrupted()  # there will be no text, and the brain has understood something
         else:

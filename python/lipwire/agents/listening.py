@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from ..errors import BadState
-from .actions import Begin, Caption, Commit, Emit, Hear, Spot, Tell
+from .actions import Begin, Caption, Commit, Emit, Hear, Respond, Spot, Tell
 from .beside import Aside, Beside, fate, unwanted
 from .brains import base as b
 from .config import MAX_TURN_MS
@@ -20,11 +20,13 @@ from .saying import Saying
 from .speech.commands import Command, command_in
 from .speech.pauses import asks_for_pause
 from .think_actions import Thought
-from .turn_taking import Spoken, why_no_end, why_no_start
-from .turns import Turn
+from .turn_taking import TELLS_TURNS, Spoken, why_no_end, why_no_start
+from .turns import Cause, Transport, Turn
 
 NO_SPEECH_DUE = 0.2
 """`saying.REPLY_DUE` where the user's turn had no words in it."""
+PAUSE = 15.0
+"""Seconds for which the wish to wait holds (`speech.pauses`): then what was said is answered."""
 LOUD_RMS = 150.0
 """Level of 16-bit samples (-47 dBFS) from which a user is taken for the one who speaks, where there are several."""
 
@@ -55,6 +57,8 @@ class Listening:
         """The turn whose user speaks."""
         self.injected: Reply | None = None
         """Answers what the user is saying, and what was given to be thought of with it."""
+        self._pause: tuple[Turn, int] | None = None
+        """The turn that ended with the wish to wait, and the clock until which nothing is answered."""
         self._speaks = ""
         """The user who speaks, or spoke last."""
         self._beside = Beside()
@@ -77,7 +81,8 @@ class Listening:
 
     def pause(self) -> None:
         """The agent hears nothing from now on."""
-        if self.spoken is not None and self.spoken.until is not None:
+        self._pause = None
+        if self._by_client is not None:
             self.spoken = None
             self._do(Commit())
         # A turn that has begun is to end in the brain too; what it answers is not said.
@@ -112,15 +117,17 @@ class Listening:
         turn.user_began_ns = onset_ns
         turn.least_voice_ms = detection.speaking_interrupt_duration_ms if spoke else detection.interrupt_duration_ms
         self._state.items.add(item_id, turn)
-        by_client = by_hand or not detection.ends_by_itself
-        self.spoken = Spoken(turn, user, by_hand, self._state.after(MAX_TURN_MS / 1000) if by_client else None)
+        self.spoken = Spoken(turn, user, by_hand, self._state.after(MAX_TURN_MS / 1000))
         if self._interruptions.doubt is not None:
             self._interruptions.doubt.until = None
             self._interruptions.doubt.turns.append(turn)
 
     def user_spoke(self, end_ns: int, item_id: str | None) -> None:
         """A user has finished: an answer is due."""
-        known = self._state.items.of(item_id)
+        if item_id is None and self.spoken is not None:
+            known: Turn | None = self.spoken.turn
+        else:
+            known = self._state.items.of(item_id)
         if self.spoken is not None and known in (None, self.spoken.turn):
             self.spoken = None
         if self._state.paused or self._state.winding_up:
@@ -179,14 +186,17 @@ class Listening:
             return None
         command = self._said(turn, event)
         detection = self._config.turn_detection
-        waits = detection.end_of_speech == "semantic" and detection.pause_state
+        ours = self._config.brain in TELLS_TURNS  # else somebody else says what is answered, and when
+        waits = ours and detection.end_of_speech == "semantic" and detection.pause_state
         if waits and turn is self._turns.open and asks_for_pause(event.text, self._config.language):
             self._saying.let_go()  # the brain waits for what follows
             self._turns.drop_open(self._state.now_ms)
+            self._pause = turn, self._state.after(PAUSE)
         return command
 
     def _said(self, turn: Turn, event: b.UserText) -> Command | None:
         """A text of the user's is final, and counts. Returns the voice command in it."""
+        self._pause = None
         self._saying.greeter.answered()
         turn.user_text = event.text
         start_ms = self._state.ms_at(turn.user_began_ns, turn.start_ms)
@@ -231,14 +241,34 @@ class Listening:
         return None
 
     def look(self) -> None:
-        """Looks at the clock: speech that a client is to end lasts only so long."""
-        if self.spoken is not None and self.spoken.until is not None and self._state.clock >= self.spoken.until:
+        """Looks at the clock: speech that a client is to end lasts only so long, and a pause that a user has asked
+        for."""
+        self._look_at_the_pause()
+        if self._by_client is not None and self._state.clock >= self._by_client.until:
             self._cut_speech("max_duration")
+
+    def _look_at_the_pause(self) -> None:
+        if self._pause is None or self._state.clock < self._pause[1]:
+            return
+        quiet = self.spoken is None and self._interruptions.doubt is None and self._turns.open is None
+        newest, (turn, _) = self._turns.newest, self._pause
+        if newest is None or newest.start_reason != "speech":
+            self._pause = None  # something else has been said since
+        elif quiet and self._state.may_speak and self._state.accompanied:
+            self._pause = None
+            self._turns.again(turn)
+            turn.let_wait_ns = self._state.ns
+            self._do(Respond(self._saying.expect_reply("speech"), None))
 
     def left(self, user: str) -> None:
         """A user is gone, and with him what only he would have ended."""
-        if self.spoken is not None and self.spoken.until is not None and self.spoken.user == user:
+        if self._by_client is not None and self._by_client.user == user:
             self._cut_speech("left")
+
+    @property
+    def _by_client(self) -> Spoken | None:
+        """The turn whose user speaks, where a client is to end it."""
+        return self.spoken if self.spoken is not None and self.spoken.by_client(self._config.turn_detection) else None
 
     def _cut_speech(self, reason: Literal["max_duration", "left"]) -> None:
         """Speech that a client has not ended is over."""
@@ -303,15 +333,27 @@ class Listening:
         self._do(Tell(reply, "\n".join(event.text for _, event in said), "user"))
         return command
 
-    def forget_beside(self) -> None:
+    def forget_beside(self, cause: Cause) -> None:
         """Nothing that was said beside will be answered."""
         for aside in self._beside.forget():
-            self._turns.end(aside.turn, "no_reply", self._state.now_ms)
+            self._unanswered(aside, cause)
+
+    def refuse_what_waits(self, transport: Transport) -> bool:
+        """What was said beside, and waits to be answered, is not. Returns whether there was any."""
+        waited = self._beside.take()
+        for aside in waited:
+            self._unanswered(aside, "interrupt", transport)
+        return bool(waited)
+
+    def _unanswered(self, aside: Aside, cause: Cause, transport: Transport = "http") -> None:
+        if aside.said is not None:
+            aside.turn.user_text = aside.said.text
+        self._turns.end(aside.turn, "no_reply", self._state.now_ms, cause, transport)
 
     def inject(self, thought: Thought) -> Reply:
         """The user is saying something: what answers that answers this, too."""
-        turn = self._turns.open
-        assert turn is not None
+        assert self.spoken is not None
+        turn = self.spoken.turn
         self.injected = reply = self.injected or thought.reply
         reply.interruptable = reply.interruptable and thought.reply.interruptable
         self._state.history.add("user", thought.text, turn.turn_id, self._state.transcripts.wall_ms)
@@ -320,9 +362,11 @@ class Listening:
 
     @property
     def user_is_speaking(self) -> bool:
-        """Whether a user is in the middle of a turn."""
-        turn = self._turns.open
-        return turn is not None and turn.start_reason == "speech" and turn.user_ended_ns is None
+        """Whether a user is in the middle of a turn, which will be answered."""
+        if self.spoken is None:
+            return False
+        aside = self._beside.of(self.spoken.turn)
+        return aside is None or aside.calls
 
     def forget_injected(self) -> None:
         """What was given to be thought of with what the user says will not be."""

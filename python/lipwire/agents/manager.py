@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import sys
 import time
 from collections.abc import Awaitable, Callable, Container, Iterator
 from contextlib import suppress
@@ -38,7 +37,9 @@ logger = logging.getLogger("lipwire.agents")
 RETRY_AFTER = 5.0
 """Seconds after which to ask again who was refused because the server shuts down: by then another one has its place."""
 KEPT_TEXT = 131_072
-"""Bytes of text that an ended agent's history keeps, and its turns."""
+"""Bytes of text that an ended agent's history keeps."""
+TURN_TEXTS = ("user_text", "agent_text")
+"""What was said in a turn, which its history has as well."""
 ACTIVE: frozenset[Status] = frozenset({"IDLE", "STARTING", "RUNNING", "STOPPING"})
 
 
@@ -135,19 +136,24 @@ class AgentRecord:
         return self.agent.in_use() if self.agent is not None else {}
 
     def let_go(self) -> None:
-        """Keeps what can still be asked for, and frees the rest."""
+        """Keeps what can still be told, and frees the rest."""
         agent, self.agent = self.agent, None
         if agent is not None:
-            self._kept = _newest(agent.history()), _newest(agent.turns())
+            self._kept = agent.history(), agent.turns()
+
+    def trim(self) -> None:
+        """Keeps what can still be asked for: all turns, without what was said in them, and so much of the history."""
+        history, turns = self._kept
+        self._kept = _newest(history), [{n: v for n, v in turn.items() if n not in TURN_TEXTS} for turn in turns]
 
 
 def _newest(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """As many of the newest as KEPT_TEXT holds the texts of."""
+    """As many of the newest messages as KEPT_TEXT holds the texts of, and the newest whatever it holds."""
     kept: list[dict[str, Any]] = []
     room = KEPT_TEXT
     for entry in reversed(entries):
-        room -= sum(sys.getsizeof(value) for value in entry.values() if isinstance(value, str))
-        if room < 0:
+        room -= len(entry["content"].encode("utf-8", "replace"))
+        if room < 0 and kept:
             break
         kept.append(entry)
     return kept[::-1]
@@ -501,6 +507,7 @@ class AgentManager:
             record.ready.set_exception(_refusal(record, failure))
             record.ready.exception()  # who asked may be gone
         self._tell(record)
+        record.trim()
         self._forget()
 
     def _tell(self, record: AgentRecord) -> None:

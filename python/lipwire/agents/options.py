@@ -120,6 +120,14 @@ class AvatarProvider(Struct, frozen=True, kw_only=True):
     """Whatever else the client says to it."""
 
 
+class StandsInFor(Struct, kw_only=True):
+    """The vendors whose services a client named without a key, and for which the server's own stand in; "" = none."""
+
+    ears: str = ""
+    voice: str = ""
+    model: str = ""
+
+
 class Realtime(Struct, kw_only=True):
     """A realtime model that the client brings along (`mllm`); of OpenAI's protocol."""
 

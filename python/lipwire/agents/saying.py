@@ -55,8 +55,8 @@ class Saying:
         """Replies that have not begun: of the agent's own words, and answers that come in spite of what the user says
         (`let_go`)."""
         self.due: Reply | None = None
-        """The answer to the user's turn, until the brain begins it. One that was interrupted before that is refused,
-        and stays here to take the place of what the brain begins next."""
+        """The answer to the user's turn, until the brain begins it. One that was interrupted before that is refused;
+        where the brain has not named it, it stays here to take the place of what the brain begins next."""
         self.greeter = Greeter()
         self._fillers = Fillers(sender)
         self._filler: Reply | None = None
@@ -97,17 +97,26 @@ class Saying:
             self._turns.drop_open(self._state.now_ms, "leave")
         return self.due
 
-    def let_go(self, *, force: bool = True) -> None:
+    def let_go(self, *, force: bool = True, status: t.TurnStatus = t.INTERRUPTED) -> None:
         """The answer that is due will not be said; without `force` one that must not be interrupted will, in its own
-        turn."""
+        turn. `status`: of what was said in its place."""
         due, self.due = self.due, None
         if due is None or due.state != "asked":
             return
         if force or due.interruptable:
-            due.state = "refused"
+            self._not_said(due, status)
         else:
             due.turn, self._turns.open = self._turns.open, None
             self.waiting.append(due)
+
+    def _not_said(self, answer: Reply, status: t.TurnStatus = t.INTERRUPTED) -> None:
+        """An answer that is due will not be said. What filled in for it is all that is."""
+        answer.state = "refused"
+        answer.turn = self._turns.open
+        if answer.lead is not None and answer.turn is not None:
+            self.transcribe(answer, status, 0.0, "")
+        if answer.id:
+            self._do(Interrupted(answer.id, 0.0, ""))
 
     def named(self, reply: Reply, reply_id: str) -> None:
         """The brain is going to say a reply, and has named it."""
@@ -122,6 +131,8 @@ class Saying:
         """The brain begins a reply, which is refused where nothing is to be said now, or too much waits."""
         if reply in self.waiting:
             self.waiting.remove(reply)
+        elif reply is self.due:
+            self.due = None
         unasked = self._state.leaving and reply.reason == "agent"
         full = len(self.live) >= MAX_REPLIES
         if self._state.paused or self._state.winding_up or unasked or full:
@@ -144,6 +155,8 @@ class Saying:
             reply.turn = self._turns.beside(reply.reason, self._state.now_ms, reply.user)
             if reply.reason == "silence":
                 reply.turn.action = "speak"
+        elif reply.reason == "agent" and self.is_due:  # the turn that waits has an answer of its own
+            reply.turn = self._turns.beside("agent", self._state.now_ms)
         else:
             reply.turn = reply.turn or self._turns.answered(self._state.now_ms)
         reply.state = "begun"
@@ -203,6 +216,8 @@ class Saying:
         for reply in unsaid:
             reply.state = "refused"
             self.waiting.remove(reply)
+            if reply.lead is not None:
+                self.transcribe(reply, t.INTERRUPTED, 0.0, "")
             if reply.turn is not None:
                 self._turns.end(reply.turn, "no_reply", self._state.now_ms, cause, transport)
             if reply.id:
@@ -213,7 +228,9 @@ class Saying:
         """The answer that is due, and has not begun, is not said either. Returns whether there was one."""
         if self._turns.open is None or self.due is None or self.due.state != "asked":
             return False
-        self.due.state = "refused"
+        self._not_said(self.due)
+        if self.due.id:
+            self.due = None
         self._turns.end(self._turns.open, "interrupted", self._state.now_ms, cause, transport)
         return True
 
@@ -229,7 +246,7 @@ class Saying:
         self._state.failures += 1
         logger.warning("[%s] %s: %s", self._config.name, event.code, event.message)
         reply = self.replies.get(event.reply_id) if event.reply_id is not None else None
-        turn = self._turns.open if reply is None else reply.turn
+        turn = self._turns.open if reply is None or reply is self.due else reply.turn
         sentence = for_users(event, self._config)
         if sentence:
             self._state.tell_error(sentence, event.code, turn.turn_id if turn is not None else 0)
@@ -239,7 +256,7 @@ class Saying:
             return
         if event.minor:
             return
-        if reply is not None and reply.state == "asked":  # the agent's own words, which will not come
+        if reply is not None and reply in self.waiting:  # the agent's own words, which will not come
             reply.state = "refused"
             self.waiting.remove(reply)
             return
@@ -253,7 +270,7 @@ class Saying:
         elif turn is self._turns.open:
             if turn.user_ended_ns is None:
                 return  # the user still speaks: no reply is due yet
-            self.let_go()
+            self.let_go(status=t.ENDED)
             self._turns.end(turn, "failed", self._state.now_ms)
         message = "" if self._config.llm.failure_message == "" else sentence
         own_words = reply is not None and reply.own_words
@@ -332,7 +349,7 @@ class Saying:
         """Looks at the clock: what was waited for too long is not to come any more."""
         due = self.due
         if due is not None and due.state == "asked" and self._state.clock >= due.expected_until:
-            self.let_go()
+            self.let_go(status=t.ENDED)
             self._turns.drop_open(self._state.now_ms)
         self.refuse([one for one in self.waiting if not one.own_words and self._state.clock >= one.expected_until])
 
@@ -366,6 +383,11 @@ class Saying:
         """Whether it is known what it answers: what is none may be a cough."""
         turn = self._turns.open if answer is self.due else answer.turn
         return turn is not None and (turn.start_reason != "speech" or bool(turn.user_text))
+
+    @property
+    def unnamed(self) -> Reply | None:
+        """The oldest answer that waits and that the brain has not named."""
+        return next((one for one in self.waiting if not (one.own_words or one.id)), None)
 
     @property
     def is_due(self) -> bool:

@@ -52,6 +52,18 @@ def in_url(url: str, values: Values) -> str:
     return _PLACE.sub(put, url)
 
 
+def texts_in(body: Any, values: Values) -> list[str]:
+    """The texts of a body that its values leave: those of places for which there are none are left out."""
+    return _texts(in_body([body], values))
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    members = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return [text for one in members for text in _texts(one)]
+
+
 def in_headers(headers: Mapping[str, str], values: Values) -> dict[str, str]:
     """The headers, visible ASCII."""
     filled = {name: _value(text, values) for name, text in headers.items()}
@@ -82,6 +94,14 @@ def _or_gone(value: Any, values: Values) -> Any:
 def _value(text: str, values: Values) -> Any:
     place = _PLACE.fullmatch(text.strip())
     return text if place is None else values.of(place)
+
+
+def variables_in(value: Any) -> set[str]:
+    """The names of the template variables that stand anywhere in it."""
+    if isinstance(value, str):
+        return {place[2] for place in _PLACE.finditer(value) if place[1] == "template_variables"}
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return set().union(*map(variables_in, inner))
 
 
 def check_url(url: str, args: Mapping[str, Any], variables: Mapping[str, str]) -> None:

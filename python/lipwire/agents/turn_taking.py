@@ -38,11 +38,15 @@ class Spoken(Struct, eq=False):
     turn: Turn
     user: str
     by_hand: bool
-    """The client has begun it,"""
-    until: int | None
-    """and ends it, or this clock does; None = it ends by itself."""
+    """The client has begun it."""
+    until: int
+    """The clock that ends it where nothing else would."""
     named: bool = False
     """The brain knows of it."""
+
+    def by_client(self, detection: TurnDetection) -> bool:
+        """Whether a client is to end it, by the settings of now."""
+        return self.by_hand or not detection.ends_by_itself
 
 
 def why_no_start(detection: TurnDetection, how: Interruption, state: AgentState, runs: Spoken | None) -> str | None:

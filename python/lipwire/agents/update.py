@@ -10,7 +10,7 @@ from msgspec import structs
 
 from ..errors import InvalidArgument
 from .checks import check_realtime
-from .config import AgentConfig
+from .config import AgentConfig, BrainKind
 from .describe import apply
 from .headers import check_headers
 from .turn_taking import check_turn_taking
@@ -22,6 +22,8 @@ SECTIONS = frozenset({"llm", "turn_detection", "realtime"})
 FIXED = frozenset({"llm.server_key", "llm.style", "llm.custom", "llm.mcp_servers", "llm.template_variables"}) | {
     f"realtime.{name}" for name in ("url", "api_key", "model", "messages")
 }
+ONE_VOICE: tuple[BrainKind, ...] = ("echo", "script")
+"""The brains that keep the voice with which they began."""
 RANGES: dict[str, tuple[float, float]] = {
     "turn_detection.threshold": (0.0, 1.0),
     "turn_detection.interrupt_threshold": (0.0, 1.0),
@@ -67,6 +69,10 @@ def check(config: AgentConfig, changes: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, int | float) and not low <= value <= high and value != NEVER.get(name):
             or_never = f" or {NEVER[name]}" if name in NEVER else ""
             raise InvalidArgument(f"{name} must be {low:g}..{high:g}{or_never}, got {value:g}")
+        if name == "voice" and config.brain in ONE_VOICE:
+            raise InvalidArgument(
+                f"voice cannot change while an agent of the brain {config.brain} runs: start one with that voice"
+            )
         checked[name] = value
     if any(name.startswith("turn_detection.") for name in checked):
         as_changed = structs.replace(config, turn_detection=copy(config.turn_detection))

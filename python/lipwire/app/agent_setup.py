@@ -191,7 +191,10 @@ class AgentSetup:
             agent.brain = c.agent_brain
         check_turn_taking(agent)
         if agent.avatar is not None:
-            agent.avatar = self._avatar(agent.avatar)
+            try:
+                agent.avatar = self._avatar(agent.avatar)
+            except InvalidArgument as exc:
+                raise InvalidArgument(f"avatar.params.avatar_id: {exc}") from exc
         if not agent.llm.url:  # our key goes to our service, never to one that a caller named
             agent.llm.url = c.llm_url
             if not agent.llm.api_key and c.openai_api_key:

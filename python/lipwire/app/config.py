@@ -276,7 +276,8 @@ class Config(Struct, kw_only=True, frozen=True):
     Turn where it is installed (`lipwire models get smart-turn`), else "rules", the melody and the last word; "silence"
     is half a second of it."""
     models_memory_mb: int = MOST_MEMORY >> 20
-    """MiB that the process of models may have in memory; one that has more is ended, and started again."""
+    """MiB that the process of models may have in memory; one that has more is ended, and started again. Each worker has
+    one of its own, from when it is first needed: about 320 MiB with ears, a voice and what judges turns."""
     public_hosts: tuple[str, ...] = ()
     """Names by which this server is called: other Host headers are refused (421), so that no page can reach it by
     pointing a name of its own at this machine. localhost, IP addresses, `host` and the hosts of `public_ws_url`,

@@ -127,20 +127,16 @@ async def ask_models(*urls: str) -> list[tuple[str, ...] | None]:
 async def _ask(client: httpx.AsyncClient, url: str) -> tuple[str, ...] | None:
     import httpx
 
-    from ..answers import pieces
+    from ..answers import read_all
+    from ..errors import BadData
 
     try:
         async with asyncio.timeout(TIMEOUT), client.stream("GET", url) as answer:
             if answer.status_code != 200:
                 return None
-            body = b""
-            async for more in pieces(answer):
-                body += more
-                if len(body) > MAX_LIST:
-                    return None
-    except (TimeoutError, httpx.HTTPError, OSError):
+            return read_models(await read_all(answer, MAX_LIST))
+    except (BadData, TimeoutError, httpx.HTTPError, OSError):
         return None
-    return read_models(body)
 
 
 async def find(wanted: str | None = None, ports: Iterable[Port] = PORTS, hosts: Iterable[str] = HOSTS) -> Found | None:

@@ -86,6 +86,7 @@ from .addresses import door_limits, in_url, make_allowlist, port_taken
 from .agent_page import PageAgents
 from .agent_setup import AgentSetup, agora_egress, check_film, openai_models
 from .config import LOOPBACK, Config, is_loopback
+from .overview import Overview, api_route, page_route
 from .owners import OwnedRooms, SharedAudience, make_provider
 from .rtp import RtpCall, RtpDoor
 from .telemetry import Telemetry
@@ -434,6 +435,9 @@ class Service:
             wrong_token=self.provider.wrong_token,
         )
         routes += minting_routes(self.provider, lambda: self.public_viewer_url if self.config.viewer else "")
+        self.overview = Overview(self)
+        """How all of it does."""
+        routes.append(api_route(self.overview))
         collectors: list[Collector] = [
             AgentCollector(self.agents),
             AudienceCollector(self.audience),
@@ -567,8 +571,9 @@ class Service:
         return caller.name
 
     def _page_routes(self) -> list[Any]:
-        """The agent page's. A token of Agora's is given to who may be heard in a room of that name."""
+        """The agent page's and the cluster's. Who may be heard in a room may have a token of Agora's for it."""
         routes = room_routes(self._desk, self.page, gate=self.gate, face=self.choose_avatar)
+        routes.append(page_route(self.overview))
         if self.page.app_id and self.page.agora_sdk:
             routes.append(token_routes(None, project=self._project, check_channel=self._may_have_token))
         return routes
@@ -770,14 +775,18 @@ class Service:
                 due = self.provider.clock() + STATS_INTERVAL
                 await asyncio.sleep(STATS_INTERVAL)
                 self._measure(due)
-                for session_id, watched in tuple(self.watched.items()):
-                    try:
-                        self._send_stats(session_id, watched)
-                    except Exception:  # the edge: one viewer's channel must not end everyone's figures
-                        logger.exception("[%s] sending figures failed", session_id)
+                self._send_all_stats()
         finally:
             for sweep in sweeps:
                 sweep.cancel()
+
+    def _send_all_stats(self) -> None:
+        """In a function of its own: a name of the loop that waits would keep the last session after its end."""
+        for session_id, watched in tuple(self.watched.items()):
+            try:
+                self._send_stats(session_id, watched)
+            except Exception:  # the edge: one viewer's channel must not end everyone's figures
+                logger.exception("[%s] sending figures failed", session_id)
 
     async def _sweep_agents(self) -> None:
         while True:
@@ -793,6 +802,7 @@ class Service:
         busy = Runtime.current().stats().get("busy_ns", 0) / 1e9
         load = Load(frames=totals["frames"], late=totals["late"], busy=busy, lag=now - due)
         self.provider.admission.observe(load, now)
+        self.overview.measure(load.lag)
 
     def _send_stats(self, session_id: str, watched: Watched) -> None:
         if not watched.publisher.viewers:

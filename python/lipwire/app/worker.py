@@ -1,5 +1,5 @@
-"""What runs in a worker of a front process (`cluster.pool`): `python -m lipwire.app.worker FD`. FD is its end of the
-link.
+"""What runs in a worker of a front process (`cluster.pool`): `python -m lipwire.app.worker CONTROL`. By that socket it
+is given its end of the link, at once or when a worker has died (`cluster.spare`).
 
 A worker is a whole `Service`. Its HTTP apps listen on Unix sockets, and it tells the front process what is there: its
 sessions, agents, rooms and connections, how it does, and what webhooks are to tell. It ends when it has drained, as it
@@ -21,23 +21,22 @@ import time
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from ..agents.manager import AgentRecord
 from ..cluster import weight
 from ..cluster.placement import Key
-from ..cluster.wire import Begin, Closed, Drain, End, Figures, FromWorker, Notice, Opened, Ready, ToWorker, Unable
+from ..cluster.spare import link_of
+from ..cluster.wire import Begin, Closed, Drain, End, FromWorker, Notice, Opened, Ready, ToWorker, Unable
 from ..errors import BadData, LipwireError
 from ..logs import sampled, to_stderr
-from ..models.worker import memory
 from ..pools import end_pools
 from ..process.child import end_within, to_parent
 from ..process.link import OUT, Link
 from ..protocol import webhooks as w
 from ..protocol.agent_bodies import AgentReply, FilmReply
 from ..provider.sessions import EndReason, ProviderSession, pixel_rate
-from ..session.runtime import Runtime
 from .config import Config
+from .overview import Counters, figures
 from .service import Behind, Service
 
 logger = sampled("lipwire.worker")
@@ -60,7 +59,7 @@ class Worker:
     """One, from the `Begin` that it was told to its end."""
 
     def __init__(self, link: Link[ToWorker], begin: Begin) -> None:
-        self._link, self._begin, self._front = link, begin, os.getppid()
+        self._link, self._begin = link, begin
         self._loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
         self._started = threading.Event()
@@ -148,7 +147,7 @@ class Worker:
         self._tell(Opened(key=key, owner=owner) if there else Closed(key))
 
     async def _tell_figures(self, service: Service) -> None:
-        before, lag = _Counters.now(service), 0.0
+        before, lag = Counters.now(), 0.0
         while True:
             due = self._loop.time() + LOOK
             await asyncio.sleep(LOOK)
@@ -156,7 +155,7 @@ class Worker:
             if time.monotonic() - before.at < FIGURES:
                 continue
             try:
-                now = _Counters.now(service)
+                now = Counters.now()
                 if self._link.waiting < OUT:
                     self._tell(figures(service, before, now, lag))
                 before, lag = now, 0.0
@@ -187,7 +186,9 @@ class Worker:
             self._close_link()
             return
         for message in messages:
-            if isinstance(message, Drain) and self._draining is None:
+            if isinstance(message, Drain):
+                if self._draining is not None:  # it is in more of a hurry now
+                    self._draining.cancel()
                 self._draining = asyncio.create_task(self._drain(message.seconds), name="lipwire-drain")
             elif isinstance(message, End) and self._service is not None:
                 task = asyncio.create_task(end(self._service, message), name="lipwire-end")
@@ -201,9 +202,8 @@ class Worker:
         for path in (self._begin.http_path, self._begin.viewer_path):  # nobody comes by them any more
             with contextlib.suppress(OSError):
                 os.unlink(path)
-        if os.getppid() != self._front:  # it was killed: the last of its workers leaves nothing behind
-            with contextlib.suppress(OSError):
-                os.rmdir(os.path.dirname(self._begin.http_path))
+        with contextlib.suppress(OSError):  # the last worker's to do, if the front process was killed
+            os.rmdir(os.path.dirname(self._begin.http_path))
         self._loop.remove_reader(self._link.sock.fileno())
         if self._writing:
             self._loop.remove_writer(self._link.sock.fileno())
@@ -214,8 +214,9 @@ class Worker:
         try:
             if self._service is not None:
                 await self._service.drain(seconds)
-        finally:
-            self._over.set()
+        except Exception:  # the edge of a task
+            logger.exception("draining failed")
+        self._over.set()
 
     async def _end(self) -> None:
         service = self._service
@@ -316,54 +317,17 @@ def told_of(record: AgentRecord) -> dict[str, Any]:
     return told
 
 
-class _Counters(Struct, frozen=True):
-    """What grows, at one moment."""
-
-    at: float
-    cpu: float
-    busy: float
-
-    @classmethod
-    def now(cls, service: Service) -> _Counters:
-        return cls(time.monotonic(), time.process_time(), Runtime.current().stats().get("busy_ns", 0) / 1e9)
-
-
-def figures(service: Service, before: _Counters, now: _Counters, lag: float) -> Figures:
-    """How a worker does, between two moments. `lag`: seconds that its event loop was late at most."""
-    provider, seconds = service.provider, max(1e-3, now.at - before.at)
-    totals, skew, buffered, queued = provider.totals(), 0.0, 0, 0
-    for session in provider.sessions:
-        stats = {} if session.live is None else session.live.stats()
-        skew = max(skew, abs(stats.get("skew_ms", 0.0)))
-        buffered = max(buffered, stats.get("buffered_ms", 0))
-        queued += 0 if session.outbox is None else session.outbox.waiting
-    return Figures(
-        sessions=len(provider.sessions),
-        agents=len(service.agents.active),
-        rooms=len(service.owned_rooms),
-        viewers=len(service.audience),
-        talking=totals["talking"],
-        cpu=round((now.cpu - before.cpu) / seconds, 3),
-        busy=round(min(1.0, (now.busy - before.busy) / seconds), 3),
-        lag_ms=round(1000 * lag, 1),
-        memory_mb=memory(os.getpid()) >> 20,
-        frames=totals["frames"],
-        late=totals["late"],
-        skew_ms=skew,
-        buffered_ms=buffered,
-        queued=queued,
-        overloaded=provider.admission.reason(provider.clock()),
-    )
-
-
-def main(fd: int) -> None:
+def main(control: int) -> None:
     """The process."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    fd = link_of(control)
+    if fd is None:
+        return
     link: Link[ToWorker] = to_parent(fd, ToWorker)
     begin = next(link.messages(), None)
     if not isinstance(begin, Begin):
         return
-    to_stderr(str(begin.config.get("log_level", "warning")))
+    to_stderr(str(begin.config.get("log_level", "warning")), f"worker {begin.index}")
 
     async def work() -> None:
         await Worker(link, begin).run()

@@ -7,6 +7,7 @@ left out by `read`. So does `gzip -dc FILE`, with a complaint about the end that
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import zlib
 from collections.abc import Iterator
@@ -28,7 +29,8 @@ MAX_LINE = 64 << 20
 
 
 class Writer:
-    """Appends lines to a new file that only its owner can read. Not thread-safe.
+    """Appends lines to a new file that only its owner can read, and that is locked until it is closed (flock(2)), so
+    that other processes know that it is being written. Not thread-safe.
 
     Raises:
         OSError: it is there, or cannot be made. So does `append`, on a full disk.
@@ -39,6 +41,8 @@ class Writer:
         self.size = 0
         """Bytes in the file."""
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         self._deflate = zlib.compressobj(LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
 
     def append(self, lines: bytes) -> None:
@@ -63,6 +67,18 @@ class Writer:
             pass
         finally:
             os.close(fd)
+
+
+def is_written(path: Path) -> bool:
+    """Whether some process is writing it."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # it has just gone, or is not ours to read
+        return False
+    return False
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -26,7 +26,7 @@ from ..protocol import messages as m
 from ..protocol.ingest import Event
 from ..stream import Publisher
 from . import records as r
-from .file import SUFFIX, Writer
+from .file import SUFFIX, Writer, is_written
 
 logger = logging.getLogger("lipwire.capture")
 
@@ -40,6 +40,8 @@ PLAYED = 100
 """Blocks of sound in a `Played`: a second."""
 FREED = 0.9
 """Room is made down to this share of what all recordings may take, so that it is not looked for all the time."""
+LOOK_EVERY = 5.0
+"""Seconds after which the folder is looked through again: other processes may record into it."""
 
 Make = Callable[[], r.Record]
 """Makes the record, on the thread: cleaning and packing are its work."""
@@ -55,7 +57,7 @@ class RecordingLimits(Struct, frozen=True, kw_only=True):
 
 
 class Recorder:
-    """The recordings of a process.
+    """The recordings of a process, which may share its folder with others.
 
     Args:
         folder: where they go; made, for its owner only, where it is missing.
@@ -82,7 +84,7 @@ class Recorder:
         self._waiting = 0
         self._stop = False
         self._open: set[Path] = set()
-        self._total = sum(size for _, size, _ in self._files())
+        self._total, self._looked = sum(size for _, size, _ in self._files()), time.monotonic()
         self._thread: threading.Thread | None = None
 
     @property
@@ -186,15 +188,19 @@ class Recorder:
             self._open.discard(recording.path)
 
     def _room(self, size: int) -> bool:
-        """Whether that much more may be there; older recordings go for it."""
-        if self._total + size <= self.limits.total:
+        """Whether that much more may be there; older recordings go for it, but for those that this process or another
+        is writing."""
+        now = time.monotonic()
+        if self._total + size <= self.limits.total and now - self._looked < LOOK_EVERY:
             return True
         files = sorted(self._files(), key=lambda found: found[2])
-        self._total = sum(found[1] for found in files)  # others may have deleted some
+        self._looked, self._total = now, sum(found[1] for found in files)  # others write, too, and delete
+        if self._total + size <= self.limits.total:
+            return True
         for path, length, _ in files:
             if self._total + size <= self.limits.total * FREED:
                 break
-            if path not in self._open:
+            if path not in self._open and not is_written(path):
                 path.unlink(missing_ok=True)
                 self._total -= length
                 self.counts["deleted"] += 1

@@ -133,7 +133,9 @@ class Resend:
         headers = {"Authorization": f"Bearer {session.session_token}"}
         try:
             tls = self._tls if url.lower().startswith("wss:") else None
-            wire = await connect(url, additional_headers=headers, proxy=None, open_timeout=TIMEOUT, ssl=tls)
+            wire = await connect(
+                url, additional_headers=headers, compression=None, proxy=None, open_timeout=TIMEOUT, ssl=tls
+            )
         except (OSError, InvalidStatus, TimeoutError) as exc:
             raise ProviderFault(f"cannot connect to {url}: {exc}") from exc
         self._wires[number] = wire

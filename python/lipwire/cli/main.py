@@ -15,7 +15,7 @@ from .. import _core
 from .._lazy import extra_for
 from ..app.config import read_env
 from ..errors import InvalidArgument, LipwireError
-from . import agent, avatar, conformance, doctor, keys, models, motion, provider, render, replay, tokens, voices
+from . import agent, avatar, conformance, doctor, keys, models, motion, provider, render, replay, tokens, top, voices
 from .density.command import density
 from .options import err, out
 from .rig.command import EPILOG, cluster
@@ -39,6 +39,7 @@ for command in (
     conformance.conformance,
     replay.replay,
     tokens.token,
+    top.top,
     voices.voices,
     doctor.doctor,
 ):

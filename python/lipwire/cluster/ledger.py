@@ -337,6 +337,13 @@ class Ledger:
         self.seats[worker].open = False
         self.on_change()
 
+    def load(self, worker: int, overloaded: bool) -> None:
+        """Whether a worker keeps up."""
+        seat = self.seats[worker]
+        if seat.overloaded != overloaded:
+            seat.overloaded = overloaded
+            self.on_change()
+
     def died(self, worker: int, reason: str, now: float) -> list[Gone]:
         """A worker has died: what there was, which is remembered. The next one is `up` again."""
         seat = self.seats[worker]

@@ -26,13 +26,13 @@ from functools import partial
 from typing import Any
 
 from ..errors import InvalidArgument
-from ..process.spawn import Module
 from ..process.supervisor import Child, Ended, Supervisor
 from ..process.supervisor import Limits as Deadlines
 from ..protocol import webhooks as w
 from ..provider.keys import Quota
 from .ledger import Gone, Ledger, Limits
 from .placement import Key, Need, Place
+from .spare import Spares
 from .view import State, WorkerView
 from .wire import Begin, Closed, Drain, Figures, FromWorker, Notice, Opened, Ready, ToWorker, Unable
 
@@ -46,6 +46,8 @@ MOST_PATH = 100
 """Bytes of a Unix socket's path: the system takes 108, and Darwin 104."""
 LINGER = 15.0
 """Seconds beyond those for what is said that workers have to drain."""
+AT_ONCE = 5.0
+"""Seconds that they have to end where nobody waits for what is said."""
 ENDS = frozenset({w.LEFT, w.SESSION_ENDED, w.SESSION_FAILED})
 """Notices that are the last of what they are about."""
 FAILED = "FAILED"
@@ -88,6 +90,7 @@ class Pool:
         ws_port: of the first worker; the others have those behind it. 0 = any free ones.
         pages: whether the pages are served, too.
         preencodes: as of `app.service.Service`.
+        spare: whether a process waits to take the place of a worker that dies, which it does in a quarter of the time.
         on_notice: takes notices for webhooks, of all workers.
         clock: seconds, monotonic.
     """
@@ -103,6 +106,7 @@ class Pool:
         ws_port: int = 0,
         pages: bool = True,
         preencodes: bool = False,
+        spare: bool = True,
         on_notice: Callable[[w.Notice], Any] = lambda notice: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -121,6 +125,7 @@ class Pool:
         """Reservations that found a place, and those that did not."""
         self.draining = False
         self._ws_port, self._number = ws_port, workers
+        self._spare, self._spares = spare, Spares(MODULE, logs=True)
         self._supervisors: list[Supervisor[FromWorker]] = []
         self.folder = ""
         """Of the sockets; for nobody else to enter."""
@@ -140,7 +145,7 @@ class Pool:
             port = self._ws_port + index if self._ws_port else 0
             self.workers.append(Worker(index, http, viewer if self._pages else "", port))
             supervisor: Supervisor[FromWorker] = Supervisor(
-                Module(MODULE, logs=True),
+                self._spares,
                 FromWorker,
                 name=f"worker {index}",
                 on_message=partial(self._hear, index),
@@ -165,6 +170,14 @@ class Pool:
 
     async def drain(self, seconds: float) -> None:
         """Ends them in good order: nothing new is taken, and what is being said goes on for `seconds` at most."""
+        await self._end(seconds, seconds + LINGER)
+
+    async def close(self) -> None:
+        """Ends them: what is said breaks off, and sessions close with 1012. Safe to call twice."""
+        await self._end(0.0, AT_ONCE)
+
+    async def _end(self, seconds: float, limit: float) -> None:
+        """Tells them to drain; those that have not ended by `limit` lose their link, and end at once or are killed."""
         self.draining = True
         for worker, supervisor in zip(self.workers, self._supervisors, strict=True):
             self.ledger.down(worker.index)
@@ -172,19 +185,19 @@ class Pool:
             if worker.up:
                 self._state(worker, "draining")
                 supervisor.tell(Drain(seconds))
-        children = [one.child for one in self._supervisors if one.child is not None]
-        ends = [asyncio.ensure_future(child.ended()) for child in children]
-        if ends:
-            await asyncio.wait(ends, timeout=seconds + LINGER)
-        await self.close()
-
-    async def close(self) -> None:
-        """Ends them: their sessions close at once, with 1012. Safe to call twice."""
-        self.draining = True
+        children = [
+            supervisor.child
+            for worker, supervisor in zip(self.workers, self._supervisors, strict=True)
+            if supervisor.child is not None and worker.up
+        ]
+        if children:
+            await asyncio.wait([asyncio.ensure_future(child.ended()) for child in children], timeout=limit)
         await asyncio.gather(*(supervisor.close() for supervisor in self._supervisors))
-        for worker in self.workers:
-            self.ledger.down(worker.index)
+        for worker, supervisor in zip(self.workers, self._supervisors, strict=True):
+            if supervisor.ended is not None:
+                self._bury(worker, reason_of(supervisor.ended))  # of one that was killed meanwhile something is left
             self._state(worker, "down")
+        await self._spares.close()
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -261,6 +274,7 @@ class Pool:
     def _begin(self, index: int, child: Child[FromWorker]) -> None:
         worker = self.workers[index]
         worker.began, worker.pid = time.monotonic(), child.pid
+        os.makedirs(self.folder, 0o700, exist_ok=True)  # a worker that finds it empty, at its end, removes it
         self._state(worker, "starting")
         child.tell(
             Begin(
@@ -282,7 +296,7 @@ class Pool:
             self.ledger.closed(index, message, now)
         elif isinstance(message, Figures):
             worker.figures = message
-            self.ledger.seats[index].overloaded = bool(message.overloaded)
+            self.ledger.load(index, bool(message.overloaded))
             self.on_worker(worker)
         elif isinstance(message, Notice):
             self._pass_on(message)
@@ -291,9 +305,20 @@ class Pool:
             if not self.draining:
                 self.ledger.up(index)
                 self._state(worker, "up")
+                self._prepare()
         elif isinstance(message, Unable):
             worker.why = message.reason
+            if not self._ws_port:
+                worker.ws_port = 0  # the one that it had may be another's by now
             logger.error("worker %d cannot be a server: %s", index, message.reason)
+
+    def _prepare(self) -> None:
+        """Has another process wait, once no worker needs the time."""
+        if self._spare and all(worker.up for worker in self.workers) and len(self.workers) == self._number:
+            try:
+                self._spares.prepare()
+            except OSError as exc:
+                logger.error("no process could be started to wait: %s", exc)
 
     def _pass_on(self, notice: Notice) -> None:
         if notice.event in ENDS:

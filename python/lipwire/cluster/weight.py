@@ -1,5 +1,24 @@
 """What a session, an agent or a room costs where it runs, guessed before it runs, in thousandths of `placement.UNIT`'s
 face. The guess decides who goes where; what is measured (`wire.Figures.overloaded`) guards it.
+
+Milliseconds of a processor that a second of each takes, on one machine on one day (2026-11-30, two processors that much
+else shared; what counts is how they compare):
+
+| | ms | how it was measured |
+|---|---|---|
+| a session, with its client on a WebSocket, who talks | 7 | `lipwire bench density --paths units --at 6 --quick` |
+| drawing 640x360 at 25 pictures a second | 3 | `ws`, without what `units` takes |
+| encoding that as H.264 | 28 | the encoders' threads of `x264` |
+| encoding that as VP8 | 52 | those of `webrtc-vp8` |
+| sending sound and pictures to one who watches | 11 | `webrtc`, without what `units` takes |
+| motion, where no picture is made | 1 | docs/motion.md: 0.5 where half talk |
+| an agent in a room, which speaks half of the time | 11 | process time of `echo` agents: 8.4 silent, 14.4 speaking |
+| ears here (whisper-tiny.en), for half of the time | 103 | the process of models: 205 a second of speech, as it comes |
+| judging every 5 s whether a turn is over | 12 | the same: 58 each |
+| a voice here (hibari), for half of the time | 5 | the same: 10 a second of speech |
+
+Drawing and encoding count as often as pixels are more than those of 640x360 at 25. Of what is sent one copy is
+counted: who watches comes and goes, and has limits of its own (`max_viewers`).
 """
 
 from __future__ import annotations
@@ -16,22 +35,14 @@ from .placement import UNIT, Key, Need
 FACE = 640 * 360 * 25
 """Pixels a second of the unit's face."""
 
-# Milliseconds of a processor that a second of each takes.
-SESSION_MS = 5.0
-DRAWN_MS = 2.5
-VP8_MS = 34.0
-H264_MS = 20.0
-UNITS_MS = 1.0
-MOTION_MS = 0.5
-SENT_MS = 3.0
-AGENT_MS = 5.0
-EARS_MS = 150.0
-VOICE_MS = 40.0
-ROOM_MS = 3.0
+SESSION_MS, AGENT_MS = 7.0, 11.0
+DRAWN_MS, H264_MS, VP8_MS, SENT_MS, MOTION_MS = 3.0, 28.0, 52.0, 11.0, 1.0
+EARS_MS, TURNS_MS, VOICE_MS = 103.0, 12.0, 5.0
 UNIT_MS = SESSION_MS + DRAWN_MS + H264_MS + SENT_MS
 
-ROOM = max(1, round(UNIT * ROOM_MS / UNIT_MS))
-"""Of a room, whose members are counted by themselves where they are agents."""
+ROOM = round(UNIT * SENT_MS / UNIT_MS)
+"""Of a room that somebody opens who joins it: what that one is sent. An empty one takes nothing to speak of, and agents
+are counted by themselves."""
 
 
 class Settings(Protocol):
@@ -71,7 +82,7 @@ def of_agent(agent: AgentConfig, settings: Settings) -> int:
     if brain in ("cascade", "guide"):
         vendors = bool(settings.openai_api_key)
         if agent.asr is None and not _elsewhere(settings.stt_url, vendors):
-            cost += EARS_MS
+            cost += EARS_MS + TURNS_MS
         if agent.tts is None and not _elsewhere(settings.tts_url, vendors):
             cost += VOICE_MS
     return _weight(cost)
@@ -128,8 +139,8 @@ def _face_ms(egress: m.Egress, pixels: int, encoding: str, settings: Settings) -
     part = pixels / FACE
     encoded = VP8_MS if encoding == "VP8" else H264_MS
     if settings.preencoded == "on" and encoding != "VP8":
-        return UNITS_MS + SENT_MS
-    return part * (DRAWN_MS + encoded) + SENT_MS + (MOTION_MS if egress == "both" else 0)
+        return SENT_MS
+    return part * (DRAWN_MS + encoded) + SENT_MS
 
 
 def _elsewhere(url: str | None, vendors: bool) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import ssl
 import time
 import uuid
@@ -108,6 +109,8 @@ class Direct:
                 url,
                 additional_headers=headers,
                 max_size=1 << 20,
+                max_queue=8,
+                compression=None,  # 1 kB may be 1 MB
                 proxy=None,
                 open_timeout=TIMEOUT,
                 ssl=self._trusted(url),
@@ -220,7 +223,7 @@ class ProviderClient:
         try:
             await self._ws.send(msgspec.json.encode(message).decode())
         except ConnectionClosed as exc:
-            raise ProviderFault(f"the provider closed the WebSocket: {exc}") from exc
+            raise ProviderFault(_closed(exc)) from exc
 
     async def _heartbeats(self) -> None:
         while True:
@@ -233,7 +236,8 @@ class ProviderClient:
             async for text in self._ws:
                 event = m.decode_event(text)
                 if event is None:
-                    logger.info("unknown event: %.200s", text)
+                    logger.info("unknown event%s", _named(text))
+                    logger.debug("unknown event: %.200s", text)
                     continue
                 if isinstance(event, m.PlaybackStarted | m.PlaybackFinished):
                     self.reports_playback = True
@@ -244,7 +248,8 @@ class ProviderClient:
                 if self.on_event is not None:
                     self.on_event(event)
         except ConnectionClosed as exc:
-            logger.info("the provider closed the WebSocket: %s", exc)
+            logger.info("%s", _closed(exc))
+            logger.debug("the provider closed the WebSocket: %s", exc)
         finally:
             async with self._finished:
                 self._finished_count = 1 << 62
@@ -314,6 +319,33 @@ class ProviderClient:
         if self._ws is not None:
             await self._ws.close()
             self._ws = None
+
+
+# What a provider says may repeat keys and tokens, and tell of inner things: at debug only, and to nobody else.
+
+
+class _Unknown(msgspec.Struct):
+    command: str
+
+
+def _named(text: str | bytes) -> str:
+    """What a message calls itself, if that is a name."""
+    try:
+        command = msgspec.json.decode(text, type=_Unknown).command
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return ""
+    return f" {command!r}" if is_name(command) else ""
+
+
+def is_name(text: str) -> bool:
+    """Whether a text of the provider's can be the name of a thing, and hardly anything else."""
+    return re.fullmatch(r"[A-Za-z][A-Za-z_.-]{0,39}", text) is not None
+
+
+def _closed(exc: ConnectionClosed) -> str:
+    if exc.rcvd is None:
+        return "the connection to the provider broke"
+    return f"the provider closed the WebSocket ({exc.rcvd.code})"
 
 
 def encode(pcm: Buffer, rate: int, encoding: m.AudioEncoding, chunk_ms: int) -> Iterator[bytes]:

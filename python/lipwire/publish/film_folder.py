@@ -24,8 +24,9 @@ LEAST = 1 << 20
 KEPT = 8
 """One part in so many of the folder is kept for films that have begun: no new one begins in it, and who has more than a
 fair share leaves it to the others."""
-LOOK_EVERY = 60.0
-"""Seconds after which a film that begins has the folder looked through again: some may have been deleted."""
+LOOK_EVERY = 10.0
+"""Seconds after which a film that begins or grows has the folder looked through again: some may have been deleted, and
+other processes may film into it."""
 
 _looking = pool(1, "lipwire-films")
 
@@ -53,7 +54,8 @@ class _Running(Struct):
 
 
 class FilmFolder:
-    """The films of a process. Each owner has a folder of their own in it, so that nobody's names meet another's.
+    """The films of a process, which may share its folder with others. Each owner has a folder of their own in it, so
+    that nobody's names meet another's.
 
     What is in it is counted once, on a thread, and then kept account of; nothing here waits for the disk on the event
     loop.
@@ -192,6 +194,8 @@ class FilmFolder:
 
     def _allow(self, film: _Running, more: int, most: int | None) -> str:
         """A film has become larger by so many bytes. Why it has to end; empty: it may go on."""
+        if time.monotonic() - self._looked > LOOK_EVERY:
+            self.look()
         with self._lock:
             film.bytes += more
             self._used[film.owner] += more

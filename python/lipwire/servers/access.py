@@ -119,6 +119,12 @@ class Gate:
             raise not_allowed(caller)
         return caller
 
+    def operator(self, request: AnyRequest) -> Caller:
+        """Who asks for what only the operator may see. Raises ProviderError: as `caller`; NOT_ALLOWED."""
+        caller = self.owner(request, "list")
+        check_operator(caller.owner)
+        return caller
+
     def session(self, request: AnyRequest, session_id: str, action: Action) -> Caller:
         """Who wants to do this to a session.
 
@@ -176,6 +182,12 @@ class _Open(Gate):
 
 OPEN: Gate = _Open()
 """Lets everybody in."""
+
+
+def check_operator(owner: Owner) -> None:
+    """Raises ProviderError: NOT_ALLOWED, an owner of a part of the server may not see all of it."""
+    if owner.name != OPERATOR:
+        raise ProviderError("NOT_ALLOWED", "How the whole server does is its operator's to see")
 
 
 def not_allowed(caller: Caller) -> ProviderError:

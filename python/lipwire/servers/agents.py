@@ -46,9 +46,11 @@ from ..agents.errors import (
 from ..agents.manager import AgentManager, AgentRecord, RunningAgent
 from ..agents.rest import wire as w
 from ..agents.rest.actions import parse_think, parse_turns_query, turns_page
+from ..agents.rest.places import as_sent
 from ..agents.rest.reading import IGNORED
 from ..channel.agora.channel import agora_token
 from ..channel.room.place import made_up_user
+from ..errors import InvalidArgument
 from ..outward import Outward
 from ..protocol import agent_bodies as b
 from ..protocol.agent_actions import MAX_TURNS, ConflictReply, HistoryReply, Said, Think, TurnsReply
@@ -172,7 +174,7 @@ def _control(
 
     def services(record: AgentRecord) -> b.ServicesReply | None:
         used, asked = dict(record.in_use()), record.config.asked_language
-        if used and asked:
+        if asked and "ears" in used:
             because = "no language is detected here; name one in asr.language"
             used["language"] = b.InUse(name=record.config.language, instead_of=asked, because=because)
         return b.ServicesReply(**used) if used else None
@@ -208,9 +210,11 @@ def _control(
         if scope is not None and config.channel != scope:
             raise AgentForbidden(f"the token is for channel {scope!r}")
         manager.check(config, elsewhere=scope is None)  # names are looked up for who may have an agent only
-        await w.check_urls(body, version, outward.of(owner), ours, config)
+        await w.check_urls(body, version, outward.of(owner), ours, config, manager.start_timeout)
         try:
             record = await manager.start(config, elsewhere=scope is None)
+        except InvalidArgument as exc:
+            raise as_sent(exc, body, version) from None
         except AgentError as exc:
             raise (exc if scope is None else withheld(exc)) from exc.__cause__
         return describe(record, whole=scope is None)
@@ -235,10 +239,13 @@ def _control(
         """Change what an agent is like while it runs: all of the fields given, or none of them."""
         record, whole = seen(request, appid, agent_id)
         body = await read_object(request)
-        changes = w.parse_update(body, version, record.config)
+        changes = w.parse_update(body, version, record.config, whole=whole)
         running(record, whole)
-        await w.check_urls(body, version, outward.of(record.config.owner))
-        running(record, whole).update(changes)
+        await w.check_urls(body, version, outward.of(record.config.owner), seconds=manager.start_timeout)
+        try:
+            running(record, whole).update(changes)
+        except InvalidArgument as exc:
+            raise as_sent(exc, body, version) from None
         return describe(record, whole=whole)
 
     @get("/projects/{appid:str}/agents/{agent_id:str}", responses=usual, security=_SECURITY, sync_to_thread=False)
@@ -429,11 +436,15 @@ def process_routes(
 
     async def start_it(request: AnyRequest) -> b.ProcessReply:
         owner = check(request)
-        config = w.start_agent_config(w.parse_start_agent(await read_object(request)))
+        body = await read_object(request)
+        config = w.start_agent_config(w.parse_start_agent(body))
         config.owner = owner
         if manager.in_channel(config.channel, owner) is not None:
             raise already_running(config.channel)
-        await manager.start(config)
+        try:
+            await manager.start(config)
+        except InvalidArgument as exc:
+            raise as_sent(exc, body, "processes") from None
         return b.ProcessReply(status="Agent started!")
 
     async def stop_it(request: AnyRequest) -> b.ProcessReply:

@@ -111,8 +111,11 @@ class Protocol(H11Protocol):
         self._upgraded = True
         self.transport.resume_reading()
         self.transport.set_write_buffer_limits(high=UNSENT)
-        if hasattr(socket, "TCP_NOTSENT_LOWAT") and (sock := self.transport.get_extra_info("socket")) is not None:
-            with contextlib.suppress(OSError, TypeError):  # uvloop's can only be looked at
+        sock = self.transport.get_extra_info("socket")
+        with contextlib.suppress(OSError, TypeError):  # uvloop's can only be looked at
+            if sock is not None and sock.family == socket.AF_UNIX:  # a front process reads it
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNSENT)
+            elif sock is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         super().handle_websocket_upgrade(event)
         if self._visit is not None:

@@ -36,7 +36,7 @@ from .webrtc_http import Admitted, Endpoint, OnPeer, asked_black, webrtc_http_ro
 WEB = Path(__file__).parent / "web"
 FILES = (
     *("index.html", "viewer.css", "viewer.js", "drawn.js", "server.js", "face.js", "favicon.svg"),
-    *("help.html", "help.css"),
+    *("help.html", "help.css", "top.html", "top.css", "top.js"),
 )
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 MAX_TEXT = 500
@@ -202,6 +202,7 @@ def create_viewer(
         return {"status": "ok"}
 
     pages = [static("/" if name == "index.html" else f"/{name}", name) for name in FILES]
+    pages.append(static("/top", "top.html"))
     app = Litestar(
         route_handlers=[
             *(list_sessions, one_session, say, interrupt, *pages, *client_modules(), *route_handlers),

@@ -103,7 +103,11 @@ class Webhooks:
     async def _send_all(self, subject: str) -> None:
         queue = self._waiting[subject]
         while queue:
-            taken = await self._deliver(subject, queue[0])
+            try:
+                taken = await self._deliver(subject, queue[0])
+            except Exception:  # the edge: those behind it are sent all the same
+                logger.exception("[%s] a notice was given up", subject)
+                taken = False
             self.counts["sent" if taken else "failed"] += 1
             self._bytes -= len(queue.popleft())
         del self._waiting[subject]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from lipwire.agents.brains.calls import (
     valid_name,
     with_own_ids,
 )
+from lipwire.agents.brains.completion import Completion
 from lipwire.agents.http import ServiceError
 
 OSLO, ROME = '{"city":"Oslo"}', '{"city":"Rome"}'
@@ -271,3 +273,27 @@ def test_names_and_ids() -> None:
     own = with_own_ids([Call("call_0", "a"), Call("call_0", "b"), Call("", "c"), Call("d", "d")], {"d"})
     assert own[0].id == "call_0" and len({call.id for call in own} | {"d"}) == 5
     assert all(len(call.id) == 9 and call.id.isalnum() for call in own[1:])
+
+
+def test_many_objects_are_read_in_one_pass() -> None:
+    many = "".join(f'{{"a":{n}}} ' for n in range(6000))
+    same = '{"a":1}\n{} ' * 6000
+    began = time.process_time()
+    for _ in range(20):
+        assert isinstance(read_arguments(many), str)
+        assert read_arguments(same) == {"a": 1}
+    assert time.process_time() - began < 3  # 20 s and more where each is looked up among all before it
+
+
+def test_what_goes_back_with_calls_is_bounded() -> None:
+    reply = Completion()
+    small: Any = {"google": {"thought_signature": "s" * 1000}}
+    large: Any = {"google": {"thought_signature": [[]] * 100_000}}
+    for number, extra in enumerate((small, large, small)):
+        call = {**part(number, f"c{number}", "weather", OSLO), "extra_content": extra}
+        reply.take(json.dumps({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}))
+    reply.take(json.dumps({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}))
+    assert [call.extra for call in reply.calls][:2] == [small, None]
+    assert reply.problems == [
+        f"the LLM's call of weather has more to be sent back than {calls.MAX_EXTRA} bytes; it is left out"
+    ]

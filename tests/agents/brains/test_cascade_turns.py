@@ -10,10 +10,8 @@ from contextlib import asynccontextmanager
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import pytest
 
-from lipwire import resample
 from lipwire.agents.agent import Agent
 from lipwire.agents.brains.base import Failed, Services
 from lipwire.agents.brains.cascade import CascadeBrain
@@ -22,15 +20,14 @@ from lipwire.agents.events import SpeechCut
 from lipwire.agents.feelings import LISTEN_EVERY
 from lipwire.agents.options import Interruption
 from lipwire.agents.speech.offline_stt import SPHINX, what_hears
-from lipwire.audio import espeak as voice
 from lipwire.errors import LipwireError
 from lipwire.stream import StreamSpec
 from support.agent_puppet import Clock, MemoryChannel, MemoryRoom
+from support.cascade import SILENCE, spoken
 from support.fakes import FakeChat, FakeStt, FakeTts
 from support.fakes.server import Response
 from support.machine import require
 
-SILENCE = bytes(320)
 LONG = (
     "This is a rather long answer, which goes on and on, so that there is time to talk into it. "
     "There is much more to say about it, and who does not want to hear it has to say so."
@@ -39,19 +36,6 @@ LONG = (
 
 async def broken(request: Any) -> Any:
     return Response(400, b'{"error": {"message": "no"}}')
-
-
-def spoken(text: str) -> bytes:
-    """16 kHz, without silence at the ends."""
-    require(voice.available(), "espeak-ng")
-    x = np.frombuffer(resample(*voice.synthesize(text), 16_000), np.int16)
-    loud = np.flatnonzero(np.abs(x) > 500)
-    return x[loud[0] : loud[-1]].tobytes()
-
-
-@pytest.fixture(scope="module")
-def speech() -> bytes:
-    return spoken("Can you hear me now, my friend?")
 
 
 class Talk:
@@ -93,6 +77,18 @@ class Talk:
         """Of each turn of the user's speech: text, how it ended, and why."""
         turns = [turn for turn in self.agent.turns() if turn["start_reason"] == "speech"]
         return [(turn["user_text"], turn["end_reason"], turn["caused_by"]) for turn in turns]
+
+
+def held(stt: FakeStt, answer: Callable[[Any], Any] | None = None) -> asyncio.Event:
+    """From now on speech to text answers when this is set. `answer`: what, in place of its own."""
+    told, answers = asyncio.Event(), answer or stt.answer
+
+    async def waits(request: Any) -> Any:
+        await told.wait()
+        return await answers(request)
+
+    stt.answer = waits  # type: ignore[method-assign]
+    return told
 
 
 @asynccontextmanager
@@ -192,16 +188,54 @@ async def test_a_question_whose_text_comes_late_has_its_answer_all_the_same(spee
 @pytest.mark.parametrize("how", ["think", "chat"])
 async def test_what_takes_the_place_of_a_turn_whose_text_comes_late(speech: bytes, how: str) -> None:
     async with talk(texts="What is it?") as t:
-        t.stt.latency = 0.6
+        told = held(t.stt)
         await t.say(speech, 600)
         await t.becomes("thinking")
         t.agent.think("Who is it?") if how == "think" else t.agent.tell("Who is it?", user="7")
+        await t.until(lambda: t.chat.requests)
+        told.set()
         await t.until(lambda: t.agent.history()[-1]["content"] == LONG)
         assert len(t.chat.requests) == 1 and t.asked() == [("user", "Who is it?")]
         assert t.ends()[0][1:] == ("interrupted" if how == "think" else "no_reply", "think")
         reasons = [(turn["start_reason"], turn["end_reason"]) for turn in t.agent.turns()]
         assert reasons[1:] == [("think" if how == "think" else "text", "finished")]
         assert [one["content"] for one in t.agent.history()] == ["What is it?", "Who is it?", LONG]
+        t.agent.tell("And then?")
+        await t.until(lambda: len(t.chat.requests) == 2)
+        said = [("user", "What is it?\nWho is it?"), ("assistant", LONG), ("user", "And then?")]
+        assert t.asked() == said, "the model is told it in that order, too"
+
+
+@pytest.mark.parametrize("how", ["respond", "system"])
+async def test_what_is_no_question_is_answered_with_the_users_whose_text_comes_late(speech: bytes, how: str) -> None:
+    async with talk(texts="What is it?") as t:
+        told = held(t.stt)
+        await t.say(speech, 600)
+        await t.becomes("thinking")
+        t.agent.respond("Be brief.") if how == "respond" else t.agent.tell("They wait.", "system")
+        await t.say(b"", 1000)
+        assert t.chat.requests == []
+        told.set()
+        await t.until(lambda: LONG in [one["content"] for one in t.agent.history()])
+        words = " ".join(content for _, content in t.asked())
+        last = "Be brief." if how == "respond" else "They wait."
+        assert len(t.chat.requests) == 1 and "What is it?" in words and last in words
+        assert t.ends()[0][1:] == ("no_reply", "think")
+
+
+async def test_speech_to_text_that_fails_where_something_else_is_answered(speech: bytes) -> None:
+    async with talk() as t:
+        told = held(t.stt, broken)
+        await t.say(speech, 600)
+        await t.becomes("thinking")
+        t.agent.think("Who is it?")
+        await t.until(lambda: t.chat.requests)
+        told.set()
+        await t.until(lambda: [event for event in t.events if isinstance(event, Failed)])
+        [failed] = [event for event in t.events if isinstance(event, Failed)]
+        assert failed.code == "STT_ERROR" and failed.minor
+        await t.until(lambda: t.agent.history()[-1]["content"] == LONG)
+        assert [one["content"] for one in t.agent.history()] == ["Who is it?", LONG]
 
 
 async def test_speech_to_text_that_fails_beside_what_is_said_disturbs_nothing(speech: bytes) -> None:

@@ -162,6 +162,28 @@ def test_what_came_with_several_messages_for_one_answer_is_joined() -> None:
     assert context.metadata() == {}
 
 
+def test_what_came_with_a_request_that_failed_goes_with_no_other() -> None:
+    context = ChatContext(10)
+    context.add("user", "one", {"screen": "1"})
+    context.said("r1", "First.")
+    context.add("user", "two", {"screen": "2"})
+    context.add("user", "three", {"zoom": "4"})
+    assert context.metadata("r2") == {"screen": "2", "zoom": "4"}
+    context.failed("r2")
+    context.add("user", "four", {"who": "x"})
+    assert context.metadata("r3") == {"who": "x"}
+    stamped = [m.get("metadata") for m in context.messages(stamped=True)]
+    assert stamped == [{"screen": "1"}, None, None, None, {"who": "x"}]
+
+
+def test_what_came_with_many_messages_is_bounded() -> None:
+    context = ChatContext(10)
+    for n in range(5):
+        context.add("user", "more", {f"{n}-{i}": str(n) for i in range(40)})
+    joined = context.metadata()
+    assert len(joined) == 64 and {"4"} < set(joined.values()) == {"3", "4"} and joined["4-39"] == "4"
+
+
 def test_a_reply_that_is_expected_stands_where_it_was_asked_for() -> None:
     seconds = iter(range(100, 200))
     context = ChatContext(2, lambda: next(seconds))
@@ -184,3 +206,23 @@ def test_a_reply_that_is_expected_stands_where_it_was_asked_for() -> None:
         context.said(f"x{number}", "")  # it came to nothing
         context.add("user", "more")
     assert told() == [("assistant", "First."), ("user", "more"), ("user", "more")] and len(context) == 3
+
+
+def test_what_becomes_known_late_stands_before_what_came_after_it() -> None:
+    context = ChatContext(3)
+    first = context.place()
+    context.add("user", "c")
+    context.said("r", "C!")
+    context.insert(first, "a")
+    context.insert(first, "b")
+    assert brief(context) == ["a", "b", "c", "C!"]
+    assert [message["turn_id"] for message in context.messages(stamped=True)] == [0, 0, 0, 0]
+    second = context.place()
+    context.insert(second, "d")
+    context.add("user", "e")
+    assert brief(context) == ["b", "c", "C!", "d", "e"][1:] and [m["turn_id"] for m in context.messages(stamped=True)]
+    for text in "fgh":
+        context.add("user", text)
+        context.said(text, text.upper())
+    context.insert(second, "x")
+    assert brief(context) == ["f", "F", "g", "G", "h", "H"], "its place is forgotten"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -27,12 +28,14 @@ from lipwire.agents.brains.base import (
     ToolCalled,
     UserText,
 )
+from lipwire.agents.brains.calls import MAX_ARGUMENTS
 from lipwire.agents.brains.completion import MAX_TEXT
 from lipwire.agents.brains.realtime import RealtimeBrain
-from lipwire.agents.config import AgentConfig, Llm, Tool, TurnDetection
+from lipwire.agents.config import MAX_TURN_MS, AgentConfig, Llm, Tool, TurnDetection
 from lipwire.agents.http import ServiceError
 from lipwire.agents.speech.tts import OfflineTts, Sound
 from lipwire.errors import BadState, BufferFull
+from lipwire.protocol.agent_bodies import InUse
 from support.fakes import FakeRealtime, Say, ToolCall
 from support.fakes.record import Record
 
@@ -69,7 +72,7 @@ async def hear(brain: RealtimeBrain, frame: bytes, count: int) -> None:
         await asyncio.sleep(0)
 
 
-async def until(condition: Any, seconds: float = 10.0) -> None:
+async def until(condition: Any, seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)
@@ -218,6 +221,23 @@ async def test_an_answer_that_is_to_stay_is_not_given_up_for_another() -> None:
         await service.end("r1")
         await until(lambda: len(service.of("response.create")) == 2)
         assert (await record.wait(ReplyFinished)).reason == "done" and not service.of("response.cancel")
+
+
+async def test_an_answer_is_known_by_its_id_before_it_begins() -> None:
+    async with script() as (brain, record, service):
+        first = brain.tell("one", interruptable=False)
+        await until(lambda: service.of("response.create"))
+        second, third = brain.respond(), brain.tell("three")
+        assert brain.tell("four", respond=False) is None
+        assert third is not None
+        brain.interrupted(third, 0.0, "")
+        await service.begin("r1", metadata=service.of("response.create")[0]["response"]["metadata"])
+        await service.end("r1")
+        await record.wait(ReplyFinished)
+        brain.tell("five")
+        await until(lambda: len(service.of("response.create")) == 2)
+        begun = [event.reply_id for event in record.of(ReplyStarted)]
+        assert begun[0] == first and len(begun) == 2 and not {second, third} & set(begun)
 
 
 async def test_a_reply_that_is_refused_as_it_begins_is_none() -> None:
@@ -411,6 +431,11 @@ async def test_whatever_the_service_sends_costs_no_more_than_an_event() -> None:
         await brain.close()
 
 
+async def test_what_it_uses() -> None:
+    async with scene() as (brain, _, _):
+        assert brain.in_use() == {"model": InUse(name="gpt-realtime"), "voice": InUse(name=brain._config.voice)}
+
+
 async def test_a_brain_whose_queue_fails_says_so() -> None:
     async with scene() as (brain, record, _):
 
@@ -439,6 +464,44 @@ async def test_what_waits_is_bounded() -> None:
         await brain.close()
         with pytest.raises(BadState):
             brain.speak("closed")
+
+
+@pytest.mark.parametrize("bound", ["time", "bytes", "messages"])
+async def test_a_service_that_takes_nothing_has_failed(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever there is of it: pictures and texts are no sound, and are not dropped."""
+    monkeypatch.setattr(realtime_link, "STUCK", 0.3 if bound == "time" else 60.0)
+    if bound == "bytes":
+        monkeypatch.setattr(realtime_link, "MAX_LEFT_BYTES", 1 << 20)
+    elif bound == "messages":
+        monkeypatch.setattr(realtime_link, "MAX_LEFT", 100)
+    connections: list[ServerConnection] = []
+    over = asyncio.Event()
+
+    async def service(ws: ServerConnection) -> None:
+        connections.append(ws)
+        if len(connections) == 1:
+            await over.wait()  # nobody takes what comes
+            ws.transport.abort()
+        async for _ in ws:
+            pass
+
+    async with serve(service, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        config = AgentConfig(name="a", channel="c", llm=Llm(input_modalities=["text", "image"]))
+        brain, record = RealtimeBrain(config, f"ws://127.0.0.1:{port}", "m", None), Record()
+        await brain.open(record)
+        picture = np.random.default_rng(1).bytes(200_000)
+        for _ in range(150):
+            brain.see("7", picture, sent=True)
+            if bound == "time":
+                await asyncio.sleep(0)
+        failed = await record.wait(Failed)
+        assert failed.code == "REALTIME_ERROR" and not failed.fatal
+        assert ("taken nothing for 0.3 s" if bound == "time" else "does not take what it is sent") in failed.message
+        await until(lambda: len(connections) == 2 and brain._link.ws is not None)
+        assert brain._link._out_bytes == sum(len(text) for _, text in brain._link.out)
+        over.set()
+        await brain.close()
 
 
 # ------------------------------------------------------------------------- a service whose every event is the test's
@@ -642,6 +705,8 @@ async def test_a_transcript_that_fails_is_told() -> None:
 @pytest.mark.parametrize("names", ["output_text", "text"])
 async def test_an_answer_in_text_is_spoken(names: str) -> None:
     async with script(lambda config: OfflineTts("en-us", config.language)) as (brain, record, service):
+        voice = brain.in_use()["voice"]
+        assert not voice.instead_of
         await service.begin("r1")
         await service.write("r1", "This comes as text. ", names=names)
         await service.write("r1", "So does this.", names=names)
@@ -649,6 +714,9 @@ async def test_an_answer_in_text_is_spoken(names: str) -> None:
         await service.end("r1")
         done = await record.wait(ReplyFinished)
         assert done.reason == "done" and "".join(done.text.split()) == "Thiscomesastext.Sodoesthis.Andthisissound."
+        used = brain.in_use()["voice"]
+        assert used.name.startswith("espeak:") and used.instead_of == f"the model's {voice.name}".strip()
+        assert used.because == "the service answered in text"
         assert [sound.rate for sound in record.of(ReplyAudio)][-1] == 24_000 and record.seconds(done.reply_id) > 2.0
         assert brain._state.context.messages()[-1]["content"] == done.text and not record.of(Failed)
         await service.begin("r2")
@@ -805,6 +873,33 @@ async def test_what_a_call_brought_outlives_the_connection(when: str) -> None:
 # ------------------------------------------------------------------------------------------- a service without measure
 
 
+async def test_responses_that_nobody_asked_for_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    most = realtime_replies.MAX_UNASKED
+    async with script() as (brain, record, service):
+
+        async def answers(first: int, number: int) -> None:
+            for n in range(first, first + number):
+                await service.begin(f"r{n}")
+                await service.say(f"r{n}", "More!")
+                await service.end(f"r{n}")
+
+        await answers(0, most + 10)
+        failed = await record.wait(Failed)
+        assert failed.minor and f"more than {most} responses within 60 s that nobody asked for" in failed.message
+        await until(lambda: len(service.of("response.cancel")) == 10)
+        assert len(record.of(ReplyStarted)) == most and not brain._replies.under_way
+        brain.tell("What is it?")
+        await until(lambda: service.of("response.create"))
+        await service.begin("ours", metadata=service.of("response.create")[0]["response"]["metadata"])
+        await service.say("ours", "It is nothing.")
+        await service.end("ours")
+        done = await record.wait(ReplyFinished, count=most + 1)
+        assert (done.text, done.reason) == ("It is nothing.", "done"), "what is asked for is said"
+        monkeypatch.setattr(realtime_replies, "UNASKED_SECONDS", 0.0)
+        await answers(100, 1)
+        assert (await record.wait(ReplyFinished, count=most + 2)).text == "More!"
+
+
 async def test_faults_without_number_are_told_only_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
     async with script() as (_, record, service):
 
@@ -882,20 +977,55 @@ class Mumbles(OfflineTts):
         yield Sound(b"", 16_000)
 
 
-async def test_text_without_end_is_cut() -> None:
+async def test_text_without_end_is_cut_off() -> None:
     text = "word " * 20_000
     async with script(lambda config: Mumbles("en-us", config.language)) as (brain, record, service):
         await service.begin("r1")
         for _ in range(3):
             await service.say("r1", text)
         await service.end("r1")
-        assert len((await record.wait(ReplyFinished)).text) == MAX_TEXT
+        done = await record.wait(ReplyFinished)
+        assert (len(done.text), done.reason) == (MAX_TEXT, "cancelled")
         await service.begin("r2")
         for _ in range(3):
             await service.write("r2", text)
         await service.transcript("u", "Hello.")
         await record.wait(UserText)
         assert sum(map(len, brain._replies.under_way["r2"].reply.written.values())) == MAX_TEXT
+        assert [failed.message for failed in record.of(Failed)] == ["the reply is too long; it is cut off"] * 2
+
+
+async def test_a_call_with_too_many_arguments_is_answered_and_the_reply_goes_on() -> None:
+    box = [Tool(name="book", run=lambda: "seen")]
+    async with script(tools=box) as (_, record, service):
+        await service.begin("r1")
+        await service.call("r1", "c1", json.dumps({"n": "x" * MAX_ARGUMENTS}))
+        await service.end("r1")
+        await until(lambda: len(service.of("response.create")) == 1)
+        items = [event["item"] for event in service.of("conversation.item.create")]
+        [output] = [item["output"] for item in items if item["type"] == "function_call_output"]
+        assert "are allowed" in output and not record.of(ReplyFinished)
+        assert [failed.code for failed in record.of(Failed)] == ["TOOL_ERROR"]
+
+
+async def test_what_the_service_sends_is_only_for_the_operator(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "lipwire.agents")
+    async with script() as (_, record, service):
+        await service.send("response.created", response="inner-host")
+        await record.wait(Failed)
+        await until(lambda: "inner-host" in caplog.text)
+    told = [line for line in caplog.records if line.levelname != "DEBUG"]
+    assert [line.getMessage() for line in told] == ["agent a: not understood: TypeError"]
+    assert told[0].exc_info is None
+
+
+@pytest.mark.parametrize("ms", [-1e308, 1e308, -(10**40), 0.5])
+async def test_when_a_user_began_to_speak_is_within_a_turn_whatever_the_service_says(ms: float) -> None:
+    async with script() as (_, record, service):
+        await service.send("input_audio_buffer.speech_started", audio_start_ms=ms, item_id="u1")
+        started = await record.wait(SpeechStarted)
+        assert isinstance(started.onset_ns, int)
+        assert 0 <= time.monotonic_ns() - started.onset_ns <= (MAX_TURN_MS + 10_000) * 1_000_000
 
 
 async def test_what_waits_behind_text_that_is_read_aloud_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -918,14 +1048,13 @@ async def test_what_the_service_names_is_bounded() -> None:
         await service.begin("r1")
         await service.say("r1", "Hello.", item="i" * 1000)
         await service.call("r1", "c" * 1000)
-        await service.call("r1", "c", '"' + "a" * 100_000 + '"')
         for n in range(realtime_output.MAX_ITEMS + 10):
             await service.say("r1", "a", 0.01, item=f"item{n}")
         assert (await record.wait(ReplyFinished)).reason == "cancelled"
         told = [failed.message.rpartition(": ")[2] for failed in record.of(Failed)]
         assert told == [
             *["an id is too long"] * 3,
-            *["a call is too long"] * 2,
+            "a call is too long",
             "the reply is too long; it is cut off",
         ]
         assert len(brain._replies.under_way["r1"].reply.told) <= realtime_output.MAX_ITEMS + 1

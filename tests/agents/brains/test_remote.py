@@ -105,7 +105,7 @@ async def test_a_page_that_repeats_a_secret_is_not_told_to_the_model() -> None:
             {"url": server.url.replace("//", "//me:sk-SECRET@")},
         ):
             result = await call(caller([], **({"url": server.url} | secret)), '{"city": "x"}')
-            assert "answered 500" in result and "headers" not in result, secret
+            assert "answered 500" in result and "SECRET" not in result and "s3cret" not in result, secret
         plain = caller([], url=f"{server.url}{{{{args.city}}}}", method="GET", headers={"Accept": "text/plain"})
         assert "Bad%20Ems failed" in await call(plain, '{"city": "Bad Ems"}')  # the model's own words it may read
 
@@ -165,3 +165,23 @@ async def test_it_goes_where_urls_of_requests_may_go() -> None:
         assert "no public address" in result and server.received == []
         allowed = caller(events, Outward(["127.0.0.1"]), url=server.url)
         assert await call(allowed, '{"city": "x"}') == '{"degrees": 21}'
+
+
+async def test_what_a_server_repeats_of_a_body_is_not_told_unless_it_is_the_models() -> None:
+    def repeated(request: Request) -> Response:
+        return Response(422, json.dumps({"detail": [{"msg": "bad city", "input": json.loads(request.body)}]}).encode())
+
+    body = {"in": [{"api_key": "sk-BODY-SECRET"}], "key": "{{template_variables.key}}", "city": "{{args.city}}"}
+    async with FakeServer(repeated) as server:
+        result = await call(caller([], url=server.url, body=body), '{"city": "Bad Ems"}')
+    assert "bad city" in result and "Bad Ems" in result and "SECRET" not in result
+
+
+async def test_what_is_no_secret_of_this_request_is_told() -> None:
+    tool = Tool(name="weather", parameters=PARAMETERS)
+    wrong = "no flights from Berlin today; try Munich, it is paid"
+    async with FakeServer(lambda request: Response(404, wrong.encode(), "text/plain")) as server:
+        tool.server = ToolServer(url=f"{server.url}?from={{{{template_variables.city}}}}&format=text")
+        one = Caller([tool], lambda event: None, variables={"city": "Berlin", "state": "paid"})
+        result = await call(one, '{"city": "x"}')
+    assert "no flights from *** today; try Munich, it is paid" in result

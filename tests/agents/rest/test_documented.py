@@ -138,20 +138,8 @@ BESIDE: dict[str, dict[str, Any]] = {
     "parameters.silence_config": {"parameters": {"silence_config": {"timeout_ms": 1000, "content": "c"}}},
     "parameters.farewell_config": {"parameters": {"farewell_config": {"graceful_enabled": True}}},
     "rtc": {"rtc": {"encryption_key": "k", "encryption_mode": 7, "encryption_salt": "A" * 43 + "="}},
-    "interruption.keywords": {"interruption": {"mode": "keywords"}},
-    "turn_detection.config.start_of_speech.keywords": {
-        "turn_detection": {"config": {"start_of_speech": {"mode": "keywords"}}}
-    },
-    "turn_detection.config.start_of_speech.disabled": {
-        "turn_detection": {"config": {"start_of_speech": {"mode": "disabled"}}}
-    },
-    "turn_detection.config.end_of_speech.semantic": {
-        "turn_detection": {"config": {"end_of_speech": {"mode": "semantic"}}}
-    },
-    "turn_detection.interrupt_keywords": {"turn_detection": {"interrupt_mode": "keyword"}},
+    "interruption.disabled_config": {"interruption": {"enable": False}},
     "turn_detection.eagerness": {"turn_detection": {"type": "semantic_vad"}, **MLLM},
-    "mllm.turn_detection.server": {"mllm": {"turn_detection": {"mode": "server_vad"}}},
-    "mllm.turn_detection.semantic": {"mllm": {"turn_detection": {"mode": "semantic_vad"}}},
     "mllm": MLLM,
     "avatar": {"avatar": {"enable": True}},
     "advanced_features.enable_tools": {

@@ -66,8 +66,43 @@ def test_lists_of_objects() -> None:
     assert faults == ["items[1].n is required"]
     assert unknown == ["items[0].x"]
     assert found["items"][0] == {"n": 1}
-    for wrong in ("x", [5], [{"n": 1}] * 3):
-        assert read({"items": wrong})[1][0].startswith("items must be a list of at most 2 items, got ")
+    for wrong, got in (("x", "a string"), ({}, "an object"), ([{"n": 1}] * 3, "3 of them"), (["x"], "")):
+        told = (
+            f"items must be a list of at most 2 items, got {got}" if got else "items[0] must be an object, got a string"
+        )
+        assert read({"items": wrong})[1] == [told]
+
+
+LONG = "must be a string of at most 65536 characters, by a name of at most 256"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        ("labels", {"a": 1, "b": "x"}, [".a must be a string, got a number"]),
+        ("labels", {"a": None, "b": [1]}, [".a must be a string, got null", ".b must be a string, got a list"]),
+        ("labels", {"a": "x" * 65_537}, [f".a {LONG}"]),
+        ("labels", {"n" * 257: "x"}, [f".{'n' * 80} {LONG}"]),
+        ("labels", dict.fromkeys(map(str, range(257)), ""),
+         [" must be an object of at most 256 strings by name, got 257 of them"]),
+        ("labels", {str(n): n for n in range(300)}, [f".{n} must be a string, got a number" for n in range(8)]),
+        ("llm.template_variables", {"a": 5}, [".a must be a string, got a number"]),
+        ("llm.headers", {"A": "s3cret", "B": ["s3cret"]}, [".B must be a string, got a list"]),
+        ("llm.params", {"model": {"a": 1}, "key": "s3cret"}, [".model must be a string, got an object"]),
+        ("llm.params", ["x"], [" must be an object; its model a string, got a list"]),
+        ("labels", ["x"], [" must be an object of at most 256 strings by name, got a list"]),
+        ("llm.tools", {"a": 1}, [" must be a list of at most 128 tools, got an object"]),
+        ("llm.mcp_servers", [5, {"name": "a", "endpoint": "https://a"}, "s3cret"],
+         ["[0] must be an object, got a number", "[2] must be an object, got a string"]),
+        ("llm.mcp_servers", [{}] * 33, [" must be a list of at most 32 servers, got 33 of them"]),
+        ("llm.tools", [[]], ["[0] must be an object, got a list"]),
+        ("mllm.tools", [{}] * 129, [" must be a list of at most 128 tools, got 129 of them"]),
+    ],
+)  # fmt: skip
+def test_a_wrong_member_is_named(path: str, value: Any, told: list[str]) -> None:
+    with pytest.raises(InvalidAgentRequest) as caught:
+        parse_join(changed(V2, f"properties.{path}", value), "v2")
+    assert [str(fault).removeprefix(f"properties.{path}") for fault in caught.value.faults] == told
 
 
 def test_members_that_nobody_knows_are_told_once(
@@ -126,6 +161,11 @@ async def test_every_url_is_looked_at() -> None:
         await check_urls(body, "v2", Outward())
     assert "properties.mllm.url" not in {fault.loc for fault in caught.value.faults}
     await check_urls(body, "v2", Outward(["10.0.0.0/8"]))
+    body["properties"]["advanced_features"] = {"enable_tools": False}
+    with pytest.raises(InvalidAgentRequest) as caught:
+        await check_urls(body, "v2", Outward())
+    assert not any("tools" in fault.loc or "mcp" in fault.loc for fault in caught.value.faults)
+    assert parse_join(changed(V2, "properties", body["properties"] | {"llm": {"tools": "x"}}), "v2").tools == []
 
 
 @pytest.mark.parametrize(
@@ -133,13 +173,10 @@ async def test_every_url_is_looked_at() -> None:
     [
         ("llm", "s3cret"),
         ("llm.headers", "authorization: Bearer s3cret"),
-        ("llm.headers", {"authorization": ["s3cret"]}),
         ("llm.api_key", {"key": "s3cret"}),
         ("llm.params", ["s3cret"]),
-        ("llm.params", {"model": 5, "api_key": "s3cret"}),
         ("llm.template_variables", "s3cret"),
         ("llm.mcp_servers", {"headers": {"authorization": "s3cret"}}),
-        ("llm.tools", ["s3cret"]),
         ("asr.params", "s3cret"),
         ("tts.params", "s3cret"),
         ("mllm.params", "s3cret"),

@@ -14,7 +14,7 @@ import pytest
 
 from lipwire import resample
 from lipwire.agents.brains.base import Services
-from lipwire.agents.brains.cascade import make_stt
+from lipwire.agents.brains.speech_services import make_stt
 from lipwire.agents.config import AgentConfig
 from lipwire.agents.http import ServiceError
 from lipwire.agents.speech import offline_stt, stt, whisper_stt

@@ -15,7 +15,8 @@ from websockets.http11 import Request, Response
 
 from lipwire.agents import http
 from lipwire.agents.brains.base import Failed, ReplyFinished, ReplyText, Services
-from lipwire.agents.brains.cascade import CascadeBrain, make_tts
+from lipwire.agents.brains.cascade import CascadeBrain
+from lipwire.agents.brains.speech_services import make_tts
 from lipwire.agents.config import AgentConfig, Llm
 from lipwire.agents.http import ServiceError
 from lipwire.agents.realtime_socket import connect, exactly

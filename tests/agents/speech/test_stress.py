@@ -108,6 +108,17 @@ def test_another_rate_goes_on_where_the_other_ended() -> None:
     )
 
 
+@pytest.mark.parametrize("ms", [45, 400, 900])
+def test_what_was_not_listened_to_when_the_rate_changes_counts(ms: int) -> None:
+    """`ms` of silence are no whole piece, and 45 no whole frame."""
+    syllables = Syllables()
+    syllables.add(bytes(16 * ms * 2), 16_000)
+    syllables.add(speech(PLAIN, PLAIN), 24_000)
+    syllables.add(bytes(4800 * 2), 24_000)
+    syllables.catch_up()
+    assert [one.ms for one in syllables.known] == pytest.approx([middle(0) + ms, middle(1) + ms], abs=15)
+
+
 @pytest.mark.parametrize("rate", [-8000, 0, 1, 7999])
 def test_a_rate_that_is_too_low_has_no_syllables(rate: int) -> None:
     syllables = heard(speech(*[PLAIN] * 4), rate)

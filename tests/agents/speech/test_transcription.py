@@ -3,6 +3,7 @@ one: what it may refuse, and when it is asked again."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -303,3 +304,24 @@ async def test_it_is_asked_once_more_where_that_may_help(monkeypatch: pytest.Mon
         with pytest.raises(ServiceError, match="answered 400"):
             await heard(server, "m")
         assert len(server.requests) == 5
+
+
+def test_a_long_answer_is_read_in_one_pass() -> None:
+    count = 6000
+    silent = [{"no_speech_prob": 1, "start": 2 * n, "end": 2 * n + 1} for n in range(count)]
+    words = [{"word": "a", "start": n + 0.5} for n in range(2 * count)]
+    began = time.process_time()
+    text, found = answered(text="hello " * 1000, segments=[*silent, {"text": "hello"}], words=words)
+    assert (text, len(found)) == ("hello", count)
+    assert {word.start_ms % 2000 for word in found} == {1500}
+    assert time.process_time() - began < 3  # a minute, where each is compared with all others
+
+
+def test_silences_that_overlap_hold_words_once_and_numbers_beyond_sound_are_none() -> None:
+    spans = [(3, 4), (0, 2), (1, 1.5), (2, 2.5), (9, 8), (5, 1e306)]
+    silent = [{"no_speech_prob": 1, "start": start, "end": end} for start, end in spans]
+    words = [{"word": "a", "start": start} for start in (0, 1.9, 2.4, 2.5, 3, 4, 8.5, 1e306)]
+    _, found = answered(text="a", segments=[*silent, {"text": "a"}], words=words)
+    assert [word.start_ms for word in found] == [2500, 4000, 8500]
+    _, found = read(b'{"text":"a","no_speech_prob":1' + b"0" * 400 + b',"words":[{"word":"a","start":1,"end":1e308}]}')
+    assert found == (TimedWord("a", 1000, 0),)

@@ -437,6 +437,10 @@ async def test_the_cluster_is_its_operators_to_see(tmp_path: Path) -> None:
         assert (await front.http.get(f"{front.api}/cluster", headers={"x-api-key": key})).status_code == 403
         refused = await front.http.get(f"{front.api}/cluster", headers={"x-api-key": "wrong"})
         assert refused.json()["code"] == "INVALID_API_KEY"
+        pages = (await front.http.get(f"{front.pages}/api/cluster")).json()
+        assert [node["name"] for node in pages["nodes"]] == [node["name"]]
+        assert (await front.http.get(f"{front.pages}/api/cluster", headers={"x-api-key": key})).status_code == 403
+        assert "top.js" in (await front.http.get(f"{front.pages}/top")).text
 
 
 async def test_what_a_dead_worker_ran_is_told_of(front: Fronted) -> None:

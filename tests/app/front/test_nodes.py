@@ -124,7 +124,7 @@ async def test_agents_wherever_they_run(cluster: Cluster) -> None:
     for node in cluster.nodes:
         found, cursor = [], ""
         while True:
-            query = {"limit": 3, "cursor": cursor}
+            query: dict[str, Any] = {"limit": 3, "cursor": cursor}
             page = (await cluster.http.get(f"{node.http_url}{C2}/agents", params=query)).json()
             found += [one["agent_id"] for one in page["data"]["list"]]
             assert page["meta"]["total"] == 8

@@ -13,8 +13,8 @@ from lipwire.app.config import Config
 from lipwire.app.front.routes import API, PAGES, Route, Table
 from lipwire.app.service import Service
 
-NOT_HERE = {("GET", "/cluster"), ("GET", "/token"), ("POST", "/token")}
-"""The front's alone; and the pages' where Agora's SDK is installed."""
+NOT_HERE = {("GET", "/token"), ("POST", "/token")}
+"""The pages' where Agora's SDK is installed."""
 
 
 @pytest_asyncio.fixture

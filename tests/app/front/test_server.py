@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import ssl
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -28,6 +30,7 @@ from lipwire.provider.client import ProviderClient
 from lipwire.provider.keys import add_key, key_line, make_key
 from support.agent_bodies import V2, changed
 from support.agent_site import APP, C2, basic
+from support.certificates import Authority
 from support.provider_stage import start_body
 
 KEY = "the operator's key"
@@ -154,8 +157,10 @@ async def test_it_is_as_conformant_as_one_process(tmp_path: Path) -> None:
     """All rules, with a second key for the one that is about another owner's channel."""
     file, key = tmp_path / "keys", make_key()
     add_key(file, key_line("acme", key))
-    async with FrontService(config(api_keys_file=str(file))) as front:
-        report = await run(Target(http=front.http_url, api_key=KEY, other_api_key=key), RULES, parallel=8)
+    secret = "a secret of thirty-two bytes or more"
+    async with FrontService(config(api_keys_file=str(file), session_secret=secret)) as front:
+        target = Target(http=front.http_url, api_key=KEY, other_api_key=key, token_secret=secret)
+        report = await run(target, RULES, parallel=8)
         told = [(one.rule.id, one.outcome, one.came) for one in report.results if one.outcome != "pass"]
         assert told == [] and report.conformant
 
@@ -185,3 +190,50 @@ async def test_a_port_that_is_taken_is_told(front: FrontService) -> None:
 async def test_what_workers_cannot_be_is_told_at_once() -> None:
     with pytest.raises(InvalidArgument, match="hearing_model"):
         await FrontService(config(hearing_model="no such model")).start()
+
+
+async def test_tls_ends_at_the_front_and_at_each_workers_websocket(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    cert, key = authority.issue("localhost", "127.0.0.1")
+    trusted = ssl.create_default_context(cafile=authority.file)
+    async with FrontService(config(tls_cert=str(cert), tls_key=str(key), public_hosts=("localhost",))) as front:
+        assert front.http_url.startswith("https://") and all(url.startswith("wss://") for url in front.ws_urls)
+        async with httpx.AsyncClient(verify=trusted, trust_env=False, timeout=WAIT, headers={"x-api-key": KEY}) as http:
+            reply = await http.post(f"{front.http_url}/session/start", json=body("c"))
+            assert (reply.status_code, reply.json()["websocket_address"] in front.ws_urls) == (200, True)
+            page = f"https://localhost:{front.addresses.viewer_port}/api/sessions"
+            ours = {"origin": f"https://localhost:{front.addresses.viewer_port}"}
+            assert (await http.get(page, headers=ours)).status_code == 200
+        async with ProviderClient(front.http_url, KEY, m.parse_start(body("d")), tls=trusted) as client:
+            await client.speak(bytes(16_000), 16_000, pace=None)
+            await asyncio.wait_for(client.wait_finished(1), WAIT)
+
+
+async def test_the_command_says_what_there_is_and_ends_in_good_order(tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LIPWIRE_")}
+    ports = ("--http-port", "0", "--ws-port", "0", "--viewer-port", "0", "--host", "127.0.0.1", "--drain", "1")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "lipwire", "serve", "--workers", "2", *ports, "--log-level", "warning"),
+        env=kept | {"LIPWIRE_API_KEY": KEY, "LIPWIRE_PREENCODED": "off", "COLUMNS": "120"},
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    said: list[str] = []
+    async with asyncio.timeout(WAIT):
+        while "Ctrl-C ends it." not in said:
+            line = await process.stdout.readline()
+            assert line, (await process.stderr.read()).decode()
+            said.append(line.decode().strip())
+    url = next(line.split()[1] for line in said if line.startswith("HTTP"))
+    assert len([line for line in said if line.startswith("WebSocket")]) == 2
+    assert "cluster    2 workers on this machine" in said
+    async with httpx.AsyncClient(trust_env=False, timeout=WAIT, headers={"x-api-key": KEY}) as http:
+        view = (await http.get(f"{url}/cluster")).json()
+        pids = [worker["pid"] for worker in view["nodes"][0]["workers"]]
+        assert (await http.post(f"{url}/session/start", json=body("c"))).status_code == 200
+    process.send_signal(signal.SIGTERM)
+    out, err = await asyncio.wait_for(process.communicate(), WAIT)
+    assert (process.returncode, out, err) == (0, b"", b"")
+    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []

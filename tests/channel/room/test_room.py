@@ -35,7 +35,7 @@ from lipwire.stream import StreamSpec
 from support.guest import RATE, Guest, Pictures, Tone, amplitude, sine
 from support.proxy import Proxy
 
-WAIT = 30
+WAIT = 60
 SPEC = StreamSpec(session_id="s", width=64, height=36, fps=Fraction(25))
 
 
@@ -379,6 +379,7 @@ async def test_a_microphone_is_heard(rooms: Rooms) -> None:
     ears = await Ears(rooms).open()
     async with Guest(rooms, "anna", microphone=Tone(sine(440, 8000))) as anna:
         await eventually(lambda: len(ears.of(Heard)) >= 150)
+        await eventually(lambda: sum(map(len, spoken(ears.heard("anna")[8000:])[0])) > 8000)
         assert ears.events[:2] == [Connection("connected"), UserJoined("anna")]
         heard = ears.of(Heard)
         assert {(e.user, len(e.pcm)) for e in heard} == {("anna", HEARD_BYTES)}
@@ -389,10 +390,13 @@ async def test_a_microphone_is_heard(rooms: Rooms) -> None:
         runs, silent = spoken(samples)
         # Silence is where this machine was too busy to send anything for 200 ms, and as much of it as was told.
         assert silent * 10 <= stats["users"]["anna"]["filled_ms"] + 20 * len(runs)
-        assert sum(map(len, runs)) > 8000
-        for run in runs:
-            for part in np.array_split(run, max(1, len(run) // 3200)):
-                assert amplitude(part, 440, 16_000) == pytest.approx(8000, rel=0.12)
+        levels = [
+            amplitude(part, 440, 16_000) for run in runs for part in np.array_split(run, max(1, len(run) // 3200))
+        ]
+        # What is made up in place of a late packet fades: at least 10 ms of each part whose level is another.
+        others = [level for level in levels if level != pytest.approx(8000, rel=0.12)]
+        assert len(others) * 10 <= stats["users"]["anna"]["filled_ms"], levels
+        assert len(others) < len(levels)
         assert stats["viewers"] == 1
         assert set(stats["users"]["anna"]) == {"filled_ms", "lost", "discarded", "delay_ms"}
         await eventually(lambda: anna.messages)

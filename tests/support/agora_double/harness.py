@@ -40,9 +40,10 @@ class Double:
             sock.sendto(PACKET.pack(b"C", b"test", 0, 0, 0, len(data), 0) + data, "\0" + name)
 
 
-async def until(true: Callable[[], Any], what: str = "", seconds: float = 20.0) -> Any:
+async def until(true: Callable[[], Any], what: str = "", seconds: float = 60.0) -> Any:
     """Waits for something; its value."""
-    for _ in range(int(seconds / 0.01)):
+    end = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < end:
         if value := true():
             return value
         await asyncio.sleep(0.01)

@@ -34,7 +34,7 @@ class Record:
             if isinstance(event, kind) and all(getattr(event, name) == value for name, value in members.items())
         ]
 
-    async def wait(self, kind: type[E], count: int = 1, seconds: float = 20.0, **members: Any) -> E:
+    async def wait(self, kind: type[E], count: int = 1, seconds: float = 120.0, **members: Any) -> E:
         """Until there are `count` of them: the last of these."""
         try:
             async with asyncio.timeout(seconds):

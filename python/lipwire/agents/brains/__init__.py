@@ -21,8 +21,8 @@ def make_brain(config: AgentConfig, services: Services) -> Brain:
         from ..openai_models import REALTIME
         from ..options import Realtime
         from ..realtime_socket import URL
-        from .cascade import make_tts
         from .realtime import RealtimeBrain
+        from .speech_services import make_tts
 
         theirs = config.realtime or Realtime()
         own = not theirs.url  # our key goes to our service, never to one that a caller named

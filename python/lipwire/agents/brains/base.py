@@ -174,18 +174,23 @@ class Brain(Protocol):
         respond: bool = True,
         metadata: Mapping[str, str] | None = None,
         interruptable: bool = True,
-    ) -> None:
+    ) -> str | None:
         """A message in text, as if it had been said; with `respond` it is answered, else it counts for the next answer,
         and for that of a user who is speaking. With `respond` it takes the place of a user's turn that is over and not
-        answered yet: that is remembered, and no more.
+        answered yet: that is remembered, and no more; but one of the system's is answered together with it.
 
         Args:
             metadata: goes to a chat service that wants it (`Llm.custom`, `Llm.metadata_enabled`), with the message.
             interruptable: whether another answer may take the place of this one while it is in the making.
+
+        Returns:
+            The id of the answer, which may have to wait before it begins; None = there is none, or the reply that
+            begins next is it.
         """
 
-    def respond(self, instructions: str | None = None) -> None:
-        """Answer now, by these instructions where given, for this one reply."""
+    def respond(self, instructions: str | None = None) -> str | None:
+        """Answer now, by these instructions where given, for this one reply; with it a user's turn that is over and not
+        answered yet. Returns its id, as `tell`."""
 
     def speak(self, text: str) -> str:
         """Say exactly this, without thinking (greeting, failure message, /speak): text to speech only. Returns its

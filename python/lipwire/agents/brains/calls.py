@@ -21,6 +21,8 @@ from ..http import ServiceError
 
 MAX_ARGUMENTS = 1 << 16
 """Characters of a call's arguments."""
+MAX_EXTRA = 1 << 18
+"""Bytes of what a reply's calls bring to be sent back with them, as JSON."""
 MAX_CALLS = 16
 """Calls that a model may make in one reply; a service that sends more is cut off."""
 MAX_ROUNDS = 8
@@ -74,22 +76,24 @@ def read_arguments(text: str) -> dict[str, Any] | str:
     return value if isinstance(value, dict) else "the arguments must be a JSON object"
 
 
+_BLANK = re.compile(r"\s*")
+
+
 def _one_of_several(text: str) -> dict[str, Any] | None:
     """The one object, where several are written one after another and the others are empty or the same."""
-    found: list[dict[str, Any]] = []
+    one: dict[str, Any] = {}
     at = 0
     try:
         while at < len(text):
             value, at = _decoder.raw_decode(text, at)
-            at += len(text[at:]) - len(text[at:].lstrip())
-            if not isinstance(value, dict):
+            at = _BLANK.match(text, at).end()  # type: ignore[union-attr]
+            if not isinstance(value, dict) or (one and value and value != one):
                 return None
-            if value and value not in found:
-                found.append(value)
-        whole = [_decoder.decode(join_halves(json.dumps(one, ensure_ascii=False))) for one in found[:2]]
+            one = one or value
+        whole: dict[str, Any] = _decoder.decode(join_halves(json.dumps(one, ensure_ascii=False)))
     except (ValueError, RecursionError):
         return None
-    return whole[0] if len(whole) == 1 else None if whole else {}
+    return whole
 
 
 def valid_arguments(text: str) -> str:
@@ -280,7 +284,10 @@ class CallPieces:
 
     def __init__(self, names: Collection[str] = ()) -> None:
         self.names = names
+        self.stripped = ""
+        """The call whose extra content is more than is sent back, and so is left out; the last one."""
         self._calls: list[_Pieces] = []
+        self._extra = 0
 
     def __bool__(self) -> bool:
         return bool(self._calls)
@@ -338,7 +345,11 @@ class CallPieces:
             self._calls.append(call)
         call.id = call.id or call_id
         if isinstance(extra := part.get("extra_content"), dict):
-            call.extra = extra
+            self._extra += len(encode(extra))
+            if self._extra <= MAX_EXTRA:
+                call.extra = extra
+            else:
+                self.stripped = call.name or name or "one without a name"
         if name and name != call.name:
             call.name += name
         elif name and _is_object(call.arguments):

@@ -144,8 +144,8 @@ class ChatClient:
         """
         for again in (False, True):
             try:
-                async with aclosing(self._answer(body, completion)) as pieces:
-                    async for piece in pieces:
+                async with aclosing(self._answer(body, completion)) as answer:
+                    async for piece in answer:
                         yield piece
                 return
             except ServiceError as exc:

@@ -18,7 +18,7 @@ import regex
 from msgspec import Struct
 
 from ..http import ServiceError
-from .calls import Call, CallPieces, join_halves, read_bare, read_written
+from .calls import MAX_EXTRA, Call, CallPieces, join_halves, read_bare, read_written
 from .thoughts import ThoughtFilter
 
 MAX_TEXT = 32_768
@@ -70,8 +70,10 @@ _ALIVE = frozenset({"ping", "pong", "keepalive", "keep-alive", "heartbeat"})
 """What services send as data, so that the connection stays."""
 _HELD_BACK = re.compile(r"filter|safety|prohibited|recitation|blocklist|moderation|spii|refusal")
 _CUT_OFF = re.compile(r"length|max_tokens")
-_BARE = regex.compile(r"""(?:```(?:json)?)?\s*(?:\[\s*)?\{\s*"(?:name|type|function|parameters|arguments|id)"\s*:""")
-"""How a call that is all of a text begins."""
+_BARE = regex.compile(
+    r"""(?:```(?:json)?)?\s{0,99}(?:\[\s{0,99})?\{\s{0,99}"(?:name|type|function|parameters|arguments|id)"\s{0,99}:"""
+)
+"""How a call that is all of a text begins. It is looked for anew with each piece: so long at most."""
 
 
 def _thinks(part: dict[str, Any]) -> bool:
@@ -295,6 +297,10 @@ class Completion:
             self._pieces.take(calls)
         if isinstance(call := delta.get("function_call"), dict):  # as it was called before there were tools
             self._pieces.take({"index": 0, "function": call})
+        if name := self._pieces.stripped:
+            self._problem(
+                f"the LLM's call of {name:.60} has more to be sent back than {MAX_EXTRA} bytes; it is left out"
+            )
         self.moves += bool(text or pcm or calls or call)
         return self._thoughts.feed(self._whole(text)) if text else "", pcm
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -12,6 +12,9 @@ from .calls import Call, join_halves, with_own_ids
 
 MAX_MESSAGE = 32_768
 """Characters of one message; what is longer is cut."""
+MAX_METADATA = 64
+"""Values that go with a request; of what several messages brought, the later ones. As many as one may bring
+(`agent_actions`)."""
 PENDING = '{"status":"it still runs; do not call it again"}'
 """The answer to a call that has none yet."""
 
@@ -66,6 +69,8 @@ class _Entry(Struct, eq=False):
     """Whether nothing of that has come yet."""
     given: bool = False
     """Whether it was said as it is, and answers nothing."""
+    late: bool = False
+    """Whether it became known after what stands behind it."""
 
     @property
     def runs(self) -> bool:
@@ -107,6 +112,13 @@ class _Entry(Struct, eq=False):
         return [*shares, self.text[at:].strip()]
 
 
+class Place(Struct, eq=False, frozen=True):
+    """Where something belongs that is not known yet."""
+
+    after: _Entry | None
+    """None = before everything."""
+
+
 class ChatContext:
     """At most `limit` messages of the user's and as many of the agent's, counted separately; of system messages that
     came later, as many again. 0 = only what is being answered. Calls stay as long as their question does.
@@ -139,14 +151,24 @@ class ChatContext:
         """What came with the last message of a user's among those of `messages`, and with those before it that one
         answer is for; of two values of a name the later one."""
         joined: dict[str, str] = {}
+        for entry in self._unanswered(speaking):
+            joined |= {name: value for name, value in entry.metadata.items() if name not in joined}
+        return dict(list(joined.items())[:MAX_METADATA])
+
+    def failed(self, speaking: str) -> None:
+        """The request for this reply has failed, maybe for what came with its messages: that goes with no other."""
+        for entry in self._unanswered(speaking):
+            entry.metadata = {}
+
+    def _unanswered(self, speaking: str | None) -> Iterator[_Entry]:
+        """The messages of the user's that one answer is for, the newest first."""
         asked = False
         for entry in reversed(self._up_to(speaking)):
             if entry.role == "user":
                 asked = True
-                joined = entry.metadata | joined
+                yield entry
             elif asked and entry.answers:
-                break
-        return joined
+                return
 
     def _up_to(self, reply_id: str | None) -> list[_Entry]:
         at = next((i for i, entry in enumerate(self._entries) if entry.placed and entry.reply_id == reply_id), None)
@@ -156,6 +178,27 @@ class ChatContext:
         """What somebody said, or told it."""
         self._turn += role == "user"
         self._put(_Entry(role, _valid(text), metadata=dict(metadata or {})))
+        self._trim()
+
+    def place(self) -> Place:
+        """The end of what was said, for `insert`."""
+        return Place(self._entries[-1] if self._entries else None)
+
+    def insert(self, place: Place, text: str) -> None:
+        """What a user said at that place, and what became known late: before what came after it. It is left out where
+        the place itself is kept no more."""
+        at = 0
+        if place.after is not None:
+            found = next((i for i, entry in enumerate(self._entries) if entry is place.after), None)
+            if found is None:
+                return
+            at = found + 1
+        while at < len(self._entries) and self._entries[at].late:  # others of the same place came before it
+            at += 1
+        entry = _Entry("user", _valid(text), late=True)
+        turn = self._entries[at].turn if at < len(self._entries) else self._turn
+        entry.turn, entry.at_ms = max(turn, 0), round(self._now() * 1000)
+        self._entries.insert(at, entry)
         self._trim()
 
     def note(self, reply_id: str, text: str) -> None:

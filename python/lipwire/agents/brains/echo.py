@@ -229,12 +229,11 @@ class EchoBrain(_SpeakingBrain):
         respond: bool = True,
         metadata: Mapping[str, str] | None = None,
         interruptable: bool = True,
-    ) -> None:
-        if respond:
-            self.speak(text)
+    ) -> str | None:
+        return self.speak(text) if respond else None
 
-    def respond(self, instructions: str | None = None) -> None:
-        self.speak(instructions or "I say back what I hear.")
+    def respond(self, instructions: str | None = None) -> str:
+        return self.speak(instructions or "I say back what I hear.")
 
     def commit(self) -> None:
         if self._user is not None:
@@ -320,12 +319,12 @@ class ScriptBrain(_SpeakingBrain):
         self._emit(UserText(f"item_{self._turn}", text, True, words))
         self._answer()
 
-    def _answer(self) -> None:
+    def _answer(self) -> str | None:
         step = self._steps[self._next % len(self._steps)]
         self._next += 1
         if isinstance(step, Fail):
             self._emit(Failed(step.code, step.message, fatal=step.fatal))
-            return
+            return None
 
         async def say(reply_id: str) -> None:
             if step.after:
@@ -335,7 +334,7 @@ class ScriptBrain(_SpeakingBrain):
             else:
                 await self._speak(reply_id, step.text)
 
-        self._begin(say)
+        return self._begin(say)
 
     def see(self, user: str, jpeg: bytes, *, sent: bool = False) -> None: ...
 
@@ -347,12 +346,11 @@ class ScriptBrain(_SpeakingBrain):
         respond: bool = True,
         metadata: Mapping[str, str] | None = None,
         interruptable: bool = True,
-    ) -> None:
-        if respond:
-            self._answer()
+    ) -> str | None:
+        return self._answer() if respond else None
 
-    def respond(self, instructions: str | None = None) -> None:
-        self._answer()
+    def respond(self, instructions: str | None = None) -> str | None:
+        return self._answer()
 
     def commit(self) -> None:
         self._emit(SpeechStopped(time.monotonic_ns()))

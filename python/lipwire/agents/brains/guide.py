@@ -472,7 +472,7 @@ class Matcher:
 
 
 class Guide:
-    """Answers what the user says; one conversation's. A `cascade.Thinker`.
+    """Answers what the user says; one conversation's. A `cascade_thinking.Thinker`.
 
     Args:
         language: of the agent, a BCP 47 tag.

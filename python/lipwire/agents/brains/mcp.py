@@ -58,6 +58,8 @@ class McpClient:
         self._ids = itertools.count(1)
         self._revision = ""
         self._session = ""
+        self._beginning = asyncio.Lock()
+        """Of a session: what else is asked waits."""
         self._what = f"the MCP server {server.name}"
 
     async def open(self) -> list[Tool]:
@@ -99,12 +101,14 @@ class McpClient:
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> str:
         """The answer for the model. Raises ServiceError; what the server says of it is `said`."""
+        async with self._beginning:
+            session = self._session
         try:
             result = await self._ask("tools/call", name=name, arguments=arguments)
         except ServiceError as exc:
-            if exc.status != 404 or not self._session:
+            if exc.status != 404 or not session:
                 raise
-            await self.open()  # it has forgotten the session, and so has not called anything
+            await self._begin_anew(session)  # it has forgotten this one, and so has not called anything
             result = await self._ask("tools/call", name=name, arguments=arguments)
         text = _text(result)
         if result.get("isError") or result.get("resultType") == "input_required":
@@ -112,6 +116,18 @@ class McpClient:
             failed.said = self._harmless(text) or "it needs something that it cannot be given"
             raise failed
         return text
+
+    async def _begin_anew(self, forgotten: str) -> None:
+        """Another session, unless there is one already. Raises ServiceError."""
+        async with self._beginning:
+            if self._session != forgotten:
+                return
+            before = self._session, self._revision
+            try:
+                await self.open()
+            except BaseException:
+                self._session, self._revision = before  # so that the next call tries it, too
+                raise
 
     async def close(self) -> None:
         """Ends the session; whether the server takes note does not matter."""
@@ -180,7 +196,8 @@ class McpClient:
                     refused = await refusal(self._what, url, response, *secrets)
                     refused.said = self._harmless(refused.said)
                     raise refused
-                if session := response.headers.get("mcp-session-id"):
+                session = response.headers.get("mcp-session-id")
+                if session and message.get("method") == "initialize":  # an answer of one before may come late
                     self._session = self._for_header("session", session)
                 answer = None if number is None else await self._answer(response, number)
                 if response.status_code // 100 != 2 and not isinstance((answer or {}).get("error"), dict):

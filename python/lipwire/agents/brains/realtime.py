@@ -24,8 +24,10 @@ from msgspec import structs
 
 from ..._core import Resampler
 from ...outward import Outward
-from ..config import AgentConfig
+from ...protocol.agent_bodies import InUse
+from ..config import MAX_TURN_MS, AgentConfig
 from ..face_tags import plain as without_tags
+from ..in_use import Part
 from ..realtime_socket import RATE, exactly, with_model, word
 from ..speech.mixer import UserMixer
 from ..speech.tts import Tts
@@ -81,6 +83,7 @@ class RealtimeBrain:
         self._config = structs.replace(
             config, llm=copy(config.llm), turn_detection=copy(config.turn_detection), realtime=copy(config.realtime)
         )
+        self._model = model
         self._state = RealtimeState(self._config)
         self._caller = Caller(
             config.tools,
@@ -136,13 +139,13 @@ class RealtimeBrain:
         await self._link.close()  # its task may not have begun
         await self._caller.close()
 
-    def _lost(self, reason: str) -> None:
+    def _lost(self, reason: str, telling: bool) -> None:
         """The connection is gone: what was being said is broken off, what waits is said on the next one."""
         logger.info("agent %s: %s", self._config.name, reason)
         told = self._replies.lost(reason)
+        if (telling or self._speaking) and not told:
+            self._state.complain("REALTIME_ERROR", reason)
         if self._speaking:  # the next connection will not know it
-            if not told:
-                self._state.complain("REALTIME_ERROR", reason)
             self._state.emit(SpeechStopped(time.monotonic_ns()))
         self._fresh()
 
@@ -165,6 +168,10 @@ class RealtimeBrain:
     def _send_session(self) -> None:
         tools = self._caller.toolbox.for_realtime()
         self._link.send({"type": "session.update", "session": session(self._config, tools)})
+
+    def in_use(self) -> dict[Part, InUse]:
+        """The model, and what speaks."""
+        return {"model": InUse(name=self._model), "voice": self._output.in_use}
 
     # ---- what agents say to it
 
@@ -204,16 +211,17 @@ class RealtimeBrain:
         respond: bool = True,
         metadata: Mapping[str, str] | None = None,
         interruptable: bool = True,
-    ) -> None:
+    ) -> str | None:
         self._caller.start()
         self._state.context.add(role, text)
         self._link.add_item(role, text)
-        if respond:
-            self._show()
-            self._replies.answer({}, kept=not interruptable)
+        if not respond:
+            return None
+        self._show()
+        return self._replies.answer({}, kept=not interruptable)
 
-    def respond(self, instructions: str | None = None) -> None:
-        self._replies.answer({"instructions": instructions} if instructions else {})
+    def respond(self, instructions: str | None = None) -> str:
+        return self._replies.answer({"instructions": instructions} if instructions else {})
 
     def commit(self) -> None:
         if self._append:
@@ -265,7 +273,8 @@ class RealtimeBrain:
             # What the service sends is its own; what of it is no event costs this one and no more.
             why = f"the service sent what is no event: {type(exc).__name__}: {exc!s:.200}"
             if self._state.complain("REALTIME_ERROR", why):
-                logger.warning("agent %s: not understood: %.200s", self._config.name, text, exc_info=True)
+                logger.warning("agent %s: not understood: %s", self._config.name, type(exc).__name__)
+                self._link.details(f"not understood: {text!s:.200}")
 
     def _on_error(self, event: dict[str, Any]) -> None:
         error = event["error"]
@@ -292,7 +301,8 @@ class RealtimeBrain:
         now = time.monotonic_ns()
         ago_ms = self._sent_ms - event["audio_start_ms"] - self._config.turn_detection.prefix_padding_ms
         self._show()
-        self._state.emit(SpeechStarted(now - max(ago_ms, 0) * 1_000_000, event.get("item_id")))
+        ago_ms = min(max(ago_ms, 0), MAX_TURN_MS)  # whatever number the service has sent
+        self._state.emit(SpeechStarted(now - round(ago_ms * 1_000_000), event.get("item_id")))
 
     def _on_input_audio_buffer_speech_stopped(self, event: dict[str, Any]) -> None:
         self._state.stopped_ns = time.monotonic_ns()
@@ -362,9 +372,10 @@ class RealtimeBrain:
             if check_id(item.get("id")):
                 self._link.delete(item["id"])
             return
-        if max(len(item["call_id"]), len(item["name"])) > MAX_ID or len(item.get("arguments") or "") > MAX_ARGUMENTS:
+        if max(len(item["call_id"]), len(item["name"])) > MAX_ID:
             raise ValueError("a call is too long")
-        self._replies.call(response.reply, item["call_id"], item["name"], item.get("arguments") or "")
+        arguments = (item.get("arguments") or "")[: MAX_ARGUMENTS + 1]  # which the model is told to be too many
+        self._replies.call(response.reply, item["call_id"], item["name"], arguments)
 
     def _on_response_done(self, event: dict[str, Any]) -> None:
         done = event["response"]

@@ -21,6 +21,12 @@ BACKOFF = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds before each try to connect again; then it is given up."""
 MAX_OUT = 1000
 """Messages that wait to be sent; when there are more, sound is dropped, the oldest first."""
+MAX_LEFT = 8192
+"""Messages that wait though there is no sound to be dropped,"""
+MAX_LEFT_BYTES = 64 << 20
+"""and bytes of all that waits, from which on a service has failed that does not take them."""
+STUCK = 15.0
+"""Seconds after which a service has failed that takes nothing."""
 
 
 class RealtimeLink:
@@ -31,7 +37,7 @@ class RealtimeLink:
         outward: where the URL may lead; None = it is the operator's own.
         take: gets each message of the service's.
         begin: called when another connection is there (`ws`): it has to be told everything.
-        lost: called when one is gone, with the reason, for everyone.
+        lost: called when one is gone, with the reason, for everyone, and whether that is to be told in any case.
         failed: told that connecting again failed, in words for everyone, and whether that was the last try.
     """
 
@@ -43,7 +49,7 @@ class RealtimeLink:
         *,
         take: Callable[[str | bytes], None],
         begin: Callable[[], None],
-        lost: Callable[[str], None],
+        lost: Callable[[str, bool], None],
         failed: Callable[[str, bool], None],
     ) -> None:
         self._url = url
@@ -58,7 +64,10 @@ class RealtimeLink:
         """The connection; None = there is none now."""
         self.out: deque[tuple[bool, str]] = deque()
         """(whether it is sound, message)"""
+        self._out_bytes = 0
         self._out_changed = asyncio.Event()
+        self._stuck = ""
+        """Why the connection was given up, where it was."""
 
     async def open(self) -> ClientConnection:
         """The first connection. Raises ServiceError."""
@@ -97,8 +106,10 @@ class RealtimeLink:
                 writer.cancel()
                 await asyncio.gather(writer, return_exceptions=True)
                 await ws.close()
+            stuck, self._stuck = self._stuck, ""
             self.out.clear()
-            self._lost(reason)
+            self._out_bytes = 0
+            self._lost(stuck or reason, bool(stuck))
             found = await self._again()
             if found is None:
                 return
@@ -127,22 +138,39 @@ class RealtimeLink:
 
     def _put(self, sound: bool, event: dict[str, Any]) -> None:
         if len(self.out) >= MAX_OUT:
-            for i, (is_sound, _) in enumerate(self.out):
+            for i, (is_sound, dropped) in enumerate(self.out):
                 if is_sound:
                     del self.out[i]
+                    self._out_bytes -= len(dropped)
                     break
-        self.out.append((sound, msgspec.json.encode(event).decode()))
+        text = msgspec.json.encode(event).decode()
+        self.out.append((sound, text))
+        self._out_bytes += len(text)
         self._out_changed.set()
+        if len(self.out) > MAX_LEFT or self._out_bytes > MAX_LEFT_BYTES:
+            self._give_up("the service does not take what it is sent")
 
     async def _write(self, ws: ClientConnection) -> None:
         try:
             while True:
                 while self.out:
-                    await ws.send(self.out.popleft()[1])
+                    text = self.out.popleft()[1]
+                    self._out_bytes -= len(text)
+                    async with asyncio.timeout(STUCK):
+                        await ws.send(text)
                 self._out_changed.clear()
                 await self._out_changed.wait()
         except ConnectionClosed:
             return  # the reader says so
+        except TimeoutError:
+            self._give_up(f"the service has taken nothing for {STUCK:g} s")
+
+    def _give_up(self, reason: str) -> None:
+        """The connection has failed, though it stands: the reader finds it broken."""
+        ws, self.ws = self.ws, None  # nothing more is put in its queue
+        if ws is not None:
+            self._stuck = reason
+            ws.transport.abort()
 
     def add_sound(self, pcm: bytes | bytearray) -> None:
         """What the users say: PCM16 at the service's rate."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
 
 from ...errors import LipwireError
+from ...protocol.agent_bodies import InUse
 from ..config import AgentConfig
+from ..in_use import instead
 from ..realtime_socket import RATE
-from ..speech.tts import Tts
+from ..speech.tts import OfflineTts, Tts
 from .aloud import ReadAloud
 from .base import BrainEvent, Failed, ReplyAudio, ReplyText
 from .completion import MAX_TEXT
@@ -41,6 +44,17 @@ class RealtimeOutput:
         self._state = state
         self._replies = replies
         self._tts = tts
+        self._reads: Tts | None = None
+        """What read an answer aloud last."""
+
+    @property
+    def in_use(self) -> InUse:
+        """What speaks: the model itself, unless it has answered in text."""
+        config, tts = self._state.config, self._reads
+        if tts is None:
+            return InUse(name=config.voice)
+        name = tts.in_use.name if isinstance(tts, OfflineTts) else config.tts.name if config.tts else config.voice
+        return instead(name, f"the model's {config.voice}".strip(), "the service answered in text")
 
     def _stamp(self, reply: RealtimeReply, name: Literal["first_token", "first_audio"]) -> None:
         if (stamp := reply.stamp(name)) is not None:
@@ -53,8 +67,12 @@ class RealtimeOutput:
             return
         if self._tells(reply, event):
             reply.next_part()
-        if not (text := self._counted(reply, text)):
-            return
+        if taken := self._counted(reply, text):
+            self._tell(reply, taken)
+        if len(taken) < len(text):
+            self._too_long(reply)
+
+    def _tell(self, reply: RealtimeReply, text: str) -> None:
         self._stamp(reply, "first_token")
         if not (text := reply.reads(text)):
             return
@@ -82,11 +100,12 @@ class RealtimeOutput:
         assert reply.aloud is not None
         if self._tells(reply, event):
             reply.aloud[0].next_part()
-        if not (text := self._counted(reply, text)):
-            return
-        reply.written[item_id] = reply.written.get(item_id, "") + text
-        self._stamp(reply, "first_token")
-        reply.aloud[0].say(text)
+        if taken := self._counted(reply, text):
+            reply.written[item_id] = reply.written.get(item_id, "") + taken
+            self._stamp(reply, "first_token")
+            reply.aloud[0].say(taken)
+        if len(taken) < len(text):
+            self._too_long(reply)
 
     def _counted(self, reply: RealtimeReply, text: str) -> str:
         """What of a piece of a reply's text is taken."""
@@ -120,8 +139,8 @@ class RealtimeOutput:
             except LipwireError as exc:
                 message = str(exc)
             else:
-                language = self._state.config.language
-                aloud = ReadAloud(tts, reply, self._said_aloud, lambda good: self._aloud_over(reply, good), language)
+                language, said = self._state.config.language, partial(self._said_aloud, tts)
+                aloud = ReadAloud(tts, reply, said, lambda good: self._aloud_over(reply, good), language)
                 reply.aloud = aloud, self._state.spawn(aloud.run())
                 return True
         reply.mute = True
@@ -129,7 +148,9 @@ class RealtimeOutput:
         self._state.emit(Failed("TTS_ERROR", message, reply.id, minor=True))
         return False
 
-    def _said_aloud(self, event: BrainEvent) -> None:
+    def _said_aloud(self, tts: Tts, event: BrainEvent) -> None:
+        if isinstance(event, ReplyAudio):
+            self._reads = tts
         if isinstance(event, ReplyText):
             reply = next((one for one in self._replies.kept if one.id == event.reply_id), None)
             if reply is not None:

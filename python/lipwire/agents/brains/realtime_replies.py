@@ -43,6 +43,10 @@ KEPT_REPLIES = 8
 """Replies whose sound can still be cut off after all of it has been handed over."""
 MAX_RESPONSES = 16
 """Responses under way; the oldest is forgotten."""
+MAX_UNASKED = 30
+"""Responses that the service may begin by itself within UNASKED_SECONDS, such as those to users' turns; more of them
+are cancelled."""
+UNASKED_SECONDS = 60.0
 MAX_ID = 256
 """Characters of an id of the service's."""
 MAX_TASKS = 128
@@ -134,6 +138,8 @@ class RealtimeReplies:
         self.waiting: deque[RealtimeReply] = deque()
         self.kept: deque[RealtimeReply] = deque(maxlen=KEPT_REPLIES)
         """Those that began last."""
+        self._unasked: deque[float] = deque(maxlen=MAX_UNASKED)
+        """When the service began responses by itself last."""
         self._running: dict[tuple[str, bytes], asyncio.Task[str]] = {}
         """The calls whose results the service has not been told, by their keys."""
         self._fresh()
@@ -170,8 +176,8 @@ class RealtimeReplies:
         self._fresh()
         return bool(active)
 
-    def answer(self, options: dict[str, Any], *, kept: bool = False) -> None:
-        """The reply that is being made gives way to a new one."""
+    def answer(self, options: dict[str, Any], *, kept: bool = False) -> str:
+        """The reply that is being made gives way to a new one. Returns the id of that."""
         under_way = [response.reply for response in self.under_way.values()]
         for reply in (*under_way, self.asked, self._next, *self.waiting):
             if reply is not None and reply.kind == "chat" and not (reply.dropped or reply.kept):
@@ -179,6 +185,7 @@ class RealtimeReplies:
         answer = RealtimeReply("chat", options)
         answer.kept = kept
         self.want(answer)
+        return answer.id
 
     def remember(self, reply_id: str, text: str) -> None:
         """See `Remembering`."""
@@ -355,7 +362,7 @@ class RealtimeReplies:
             self.asked, reply = None, asked
         else:
             known = (one for one in self.kept if tag is not None and one.id == tag)
-            reply = next(known, None) or RealtimeReply("chat", {})
+            reply = next(known, None) or self._by_itself()
         if len(self.under_way) >= MAX_RESPONSES:
             self._give_up(next(iter(self.under_way.values())))
         response = Response(response_id, reply, next(self._numbers), time.monotonic())
@@ -367,6 +374,17 @@ class RealtimeReplies:
             self._start(reply, self._state.stopped_ns, self._state.item)
         if reply.kind == "chat":
             self._state.context.place("assistant", reply.id)
+
+    def _by_itself(self) -> RealtimeReply:
+        """The reply that a response belongs to which nobody asked for. One of too many is not wanted."""
+        reply, now = RealtimeReply("chat", {}), time.monotonic()
+        if len(self._unasked) == MAX_UNASKED and now - self._unasked[0] < UNASKED_SECONDS:
+            reply.dropped = True
+            many = f"more than {MAX_UNASKED} responses within {UNASKED_SECONDS:g} s that nobody asked for"
+            self._state.complain("REALTIME_ERROR", f"the service begins {many}; they are cancelled", minor=True)
+        else:
+            self._unasked.append(now)
+        return reply
 
     def _is_answer_to(self, asked: RealtimeReply, created: dict[str, Any], tag: str | None) -> bool:
         """Whether a response that begins is the one that was asked for last. Services that do not repeat the metadata

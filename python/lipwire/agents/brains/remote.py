@@ -16,10 +16,12 @@ from ...outward import Outward, OutwardRefused
 from ..config import Tool
 from ..headers import secrets_in
 from ..http import ServiceClient, ServiceError, failure, harmless, refusal
-from ..templates import Values, in_body, in_headers, in_url
+from ..templates import Values, in_body, in_headers, in_url, texts_in, variables_in
 
 MAX_ANSWER = 1 << 16
 """Bytes that an answer may have."""
+LEAST_TEXT = 8
+"""Characters of a text of the body's that may be a secret."""
 LONGEST = 100.0
 """Seconds that any of them may take."""
 
@@ -69,15 +71,17 @@ class ToolServers:
             headers["content-type"] = "application/json"
             more["content"] = msgspec.json.encode(in_body(server.body, values))
         self._http = self._http or ServiceClient(LONGEST, self._outward, once=True)
-        what, secrets = "its server", [*secrets_in(headers), *self._variables.values()]
+        what, ours = "its server", Values(template_variables=self._variables)
+        texts = [text for text in texts_in(server.body, ours) if len(text) >= LEAST_TEXT]
+        in_address = [self._variables[name] for name in variables_in(server.url) if name in self._variables]
+        secrets = [*secrets_in(headers), *in_address, *texts]
         try:
             response = await self._http.request(server.method, url, headers=headers, **more)
             try:
                 if response.status_code // 100 != 2:
                     refused = await refusal(what, url, response, *secrets)
                     # What the model has put into the URL it may read again.
-                    bare = in_url(server.url, Values(template_variables=self._variables))
-                    refused.said = harmless(refused.said, bare, *secrets)
+                    refused.said = harmless(refused.said, in_url(server.url, ours), *secrets)
                     raise refused
                 answer = await read_all(response, MAX_ANSWER)
                 return answer.decode(_charset(response.charset_encoding), "replace")

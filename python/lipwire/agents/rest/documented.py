@@ -6,14 +6,14 @@ Whoever reads a body refuses by the same table, so that it cannot say one thing 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any, Literal
 
 from msgspec import Struct, field
 
 from .reading import Given
 from .sections.mllm import OTHERS, VENDORS
-from .sections.speech import PRESETS
+from .sections.speech import ASR_VENDORS, OWN_EARS, PRESETS, STOOD_IN_FOR
 
 Class = Literal["done", "refused", "harmless"]
 
@@ -50,7 +50,13 @@ def _spread(path: str) -> Iterator[str]:
         yield from _spread(path[: found.start()] + name.strip() + path[found.end() :])
 
 
+def _named(*vendors: Set[str]) -> str:
+    *most, last = sorted(set().union(*vendors))
+    return f"{', '.join(most)} and {last}"
+
+
 GEMINIS = "must be left out: it is Gemini's"
+MODE = "where it is left out that of the one config that is there; configs of another mode are not used"
 THERE = "a section that says anything is enabled, unless this is false"
 TABLE: tuple[Row, ...] = (
     Row("preset", "done", f"the server's own services stand in for {', '.join(PRESETS)}; others are refused"),
@@ -58,7 +64,11 @@ TABLE: tuple[Row, ...] = (
     # -- the channel
     Row("channel", "done"),
     Row("token", "done", "null or absent: made where the server has the certificate"),
-    Row("{agent_rtc_uid,remote_rtc_uids}", "done", 'strings or numbers; "0" = any, `["*"]` = everyone'),
+    Row(
+        "{agent_rtc_uid,remote_rtc_uids}",
+        "done",
+        'strings or numbers; "0" = any, and of `remote_rtc_uids` everyone, as `["*"]`, unless `enable_string_uid`',
+    ),
     Row("enable_string_uid", "done"),
     Row("idle_timeout", "done", "seconds, 0 = never; 72 h are no limit here"),
     Row("geofence.{area,exclude_area}", "harmless", "the agent runs where the server is"),
@@ -100,7 +110,7 @@ TABLE: tuple[Row, ...] = (
         "asr.vendor",
         "done",
         "a vendor whose key is in `params` is called ([which](brains.md)); without a key the server's own ears hear "
-        "for deepgram, openai, minimax and microsoft, and other vendors are refused",
+        f"for {_named(STOOD_IN_FOR & set(ASR_VENDORS), OWN_EARS)}, and for who names none; other vendors are refused",
     ),
     Row(
         "asr.language",
@@ -110,7 +120,12 @@ TABLE: tuple[Row, ...] = (
     ),
     Row("asr.keywords", "done", "the server's own ears are told, too; pocketsphinx cannot be"),
     Row("asr.params*", "done", "the vendor's own fields: what it does not know is refused"),
-    Row("tts.vendor", "done", "as `asr.vendor` ([which](voices.md))"),
+    Row(
+        "tts.vendor",
+        "done",
+        "a vendor whose key is in `params` is called ([which](voices.md)), microsoft where none is named; without a "
+        f"key the server's own voice speaks for {_named(STOOD_IN_FOR)}; other vendors are refused",
+    ),
     Row(
         "tts.params*",
         "done",
@@ -210,11 +225,16 @@ TABLE: tuple[Row, ...] = (
         "done",
         '"generic": a face of this server, or with `params.api_base_url` anybody\'s; others are told what to use',
     ),
-    Row("avatar.params", "done", "works with mllm, too"),
+    Row(
+        "avatar.params",
+        "done",
+        "works with mllm, too; an `avatar_id` that is not here shows the server's own face, unless `any_avatar` is "
+        "false",
+    ),
     # -- turns
     Row("turn_detection.mode", "done", '"default"'),
     Row("turn_detection.config.speech_threshold", "done"),
-    Row("turn_detection.config.start_of_speech.mode", "done"),
+    Row("turn_detection.config.start_of_speech.mode", "done", MODE),
     Row(
         "turn_detection.config.start_of_speech.vad_config.{interrupt_duration_ms,speaking_interrupt_duration_ms,prefix_padding_ms}",
         "done",
@@ -225,7 +245,7 @@ TABLE: tuple[Row, ...] = (
         "deprecated for `interruption`",
     ),
     Row("turn_detection.config.start_of_speech.disabled_config.strategy", "done", "deprecated for `interruption`"),
-    Row("turn_detection.config.end_of_speech.mode", "done"),
+    Row("turn_detection.config.end_of_speech.mode", "done", MODE),
     Row("turn_detection.config.end_of_speech.vad_config.silence_duration_ms", "done"),
     Row(
         "turn_detection.config.end_of_speech.semantic_config.{silence_duration_ms,max_wait_ms,pause_state_enabled}",
@@ -240,12 +260,17 @@ TABLE: tuple[Row, ...] = (
     Row(
         "turn_detection.{interrupt_mode,interrupt_keywords}",
         "done",
-        'deprecated for `interruption`; "adaptive": while the agent speaks, voice must last 320 ms',
+        'deprecated for `interruption`; "adaptive": while the agent speaks, voice must last 320 ms; '
+        "`interrupt_keywords` alone have the mode of keywords",
     ),
     Row("turn_detection.type", "done", 'with mllm; without it must be "agora_vad"'),
     Row("turn_detection.{create_response,interrupt_response}", "done", "always; false is refused"),
     Row("turn_detection.eagerness", "done", 'with mllm and type "semantic_vad"; else must be "auto"'),
-    Row("interruption.{enable,mode,keywords_config.trigger_keywords,disabled_config.strategy}", "done"),
+    Row(
+        "interruption.{enable,mode,keywords_config.trigger_keywords,disabled_config.strategy}",
+        "done",
+        f"{MODE}; `disabled_config` needs `enable`, which is false with it",
+    ),
 )
 """Each field once. What turns out not to be there is refused by changing its row: `means`, or one of its `values`."""
 

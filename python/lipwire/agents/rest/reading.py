@@ -31,7 +31,17 @@ IGNORED: dict[Body, Unknown] = {body: Unknown(logging.getLogger("lipwire.agents"
 """Members of other bodies."""
 
 
+MOST_MEMBERS = 8
+"""Members of one field, of which it is said what is wrong with each."""
 _MAY_HOLD_KEYS = (b.Token, b.Headers, b.Params, b.Object, b.Strings)
+
+
+class WrongMember(ValueError):
+    """A member of a field is wrong: which, and what it must be."""
+
+    def __init__(self, name: str, words: str) -> None:
+        super().__init__(name, words)
+        self.name, self.words = name, words
 
 
 class Target(Struct, frozen=True):
@@ -93,6 +103,8 @@ class Given:
                     changes |= target.make(self.found[path])
                 except InvalidArgument as exc:
                     self.faults.append(Fault(f"{self.prefix}{path}", f"must be {must}, and {exc}"))
+                except WrongMember as exc:
+                    self.faults.append(Fault(f"{self.prefix}{path}.{exc.name}", exc.words))
                 except ValueError:
                     self.must(path, must)
         return changes
@@ -177,12 +189,12 @@ def leaves(
                     leaves(item, one, faults, f"{path}[{n}].", unknown=unknown) for n, one in enumerate(value)
                 ]
             else:
-                faults.append(Fault(path, f"must be {allowed(info.type)}, got {shown(value, info.type)}"))
+                faults += _wrong(path, value, info.type)
         else:
             try:
                 found[name] = _convert(value, info.type)
             except msgspec.ValidationError:
-                faults.append(Fault(path, f"must be {allowed(info.type)}, got {shown(value, info.type)}"))
+                faults += _wrong(path, value, info.type)
     if unknown is not None and not issubclass(kind, b.Open):
         names = {info.encode_name for info in infos}
         unknown += [f"{prefix}{name}" for name in body if name not in names]
@@ -211,6 +223,34 @@ def check_body(
     if what is not None:
         IGNORED[what].tell(unknown)
     return found
+
+
+def _wrong(path: str, value: Any, kind: Any) -> list[Fault]:
+    """What is wrong with a value: with its members, the first of which are named, or else with the whole."""
+    found: list[Fault] = []
+    got = shown(value, kind)
+    if isinstance(value, dict) and kind in (b.Headers, b.Strings):
+        got = f"{len(value)} of them"
+        for name, one in value.items():
+            if not isinstance(one, str):
+                found.append(Fault(f"{path}.{name[:80]}", f"must be a string, got {sort_of(one)}"))
+            elif not _is({name: one}, kind):
+                words = "must be a string of at most 65536 characters, by a name of at most 256"
+                found.append(Fault(f"{path}.{name[:80]}", words))
+    elif isinstance(value, list) and item_of(kind) is not None:
+        got = f"{len(value)} of them"
+        for n, one in enumerate(value):
+            if not isinstance(one, dict):
+                found.append(Fault(f"{path}[{n}]", f"must be an object, got {sort_of(one)}"))
+    return found[:MOST_MEMBERS] or [Fault(path, f"must be {allowed(kind)}, got {got}")]
+
+
+def _is(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _fits(value: list[Any], kind: Any) -> bool:

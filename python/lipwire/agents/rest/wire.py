@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from ...outward import Outward, OutwardRefused
+from ...outward import Outward
 from ...protocol import agent_bodies as b
 from ...protocol.agent_bodies import Fault, sort_of
 from ..config import AgentConfig
@@ -33,8 +33,9 @@ from ..errors import (
     GatewayFault,
     InvalidAgentRequest,
 )
+from ..templates import variables_in
 from . import documented
-from .reading import IGNORED, UNHEARD, UNKNOWN, Given, Target, check_body, leaves, to, urls
+from .reading import IGNORED, UNHEARD, UNKNOWN, Given, Target, check_body, leaves, shown, to, urls
 from .sections.avatar import instead, provider
 from .sections.llm import LLM, llm
 from .sections.mllm import MLLM, check_params, mllm
@@ -118,6 +119,12 @@ UPDATABLE: dict[str, tuple[str, ...]] = {
 }
 """version -> wire paths, below `properties`, that `update` takes."""
 
+SERVICE: dict[str, tuple[str, ...]] = {
+    "v1": ("custom_llm.token", "custom_llm.url"),
+    "v2": ("llm.api_key", "llm.headers", "llm.url"),
+}
+"""Those of them that say to whom what is said in the channel goes, and as whom."""
+
 
 def nobodys(url: str) -> bool:
     """Of a server that does not know its own URLs: none is its own."""
@@ -146,24 +153,33 @@ def _settled(body: Mapping[str, Any], version: Version) -> dict[str, Any]:
         del kept["mllm"]
     if older is True and isinstance(properties.get("mllm"), dict) and _says_nothing(properties["mllm"]):
         kept["mllm"] = {"enable": True}
+    if isinstance(features, dict) and features.get("enable_tools") is False:
+        for name in ("llm", "mllm"):
+            if isinstance(section := kept.get(name), dict):
+                kept[name] = {one: value for one, value in section.items() if one not in ("tools", "mcp_servers")}
     return {**body, "properties": kept}
 
 
 def _foreign_face(
-    properties: dict[str, Any], ours: Callable[[str], bool], faults: list[Fault]
+    properties: dict[str, Any], version: Version, ours: Callable[[str], bool], faults: list[Fault]
 ) -> dict[str, Any] | None:
     """Takes the params of an avatar that somebody else draws out of `properties`, and an avatar that nobody here knows
-    as a whole; those params, where there is somebody who draws it."""
+    as a whole; those params, where there is somebody who draws it. In v1 nobody else does."""
     avatar = properties.get("avatar")
     if not isinstance(avatar, dict):
         return None
     vendor, params = avatar.get("vendor"), avatar.get("params")
-    if isinstance(vendor, str) and vendor != "generic":
+    if version == "v2" and isinstance(vendor, str) and vendor != "generic":
         del properties["avatar"]
         faults.append(Fault("properties.avatar.vendor", instead(vendor), "not_allowed"))
         return None
     url = params.get("api_base_url") if isinstance(params, dict) else None
-    if not isinstance(url, str) or not url or ours(url):
+    if url in (None, "") or (isinstance(url, str) and ours(url)):
+        return None
+    if version == "v1" or not isinstance(url, str):
+        must = b.allowed(b.Url) if version == "v2" else "left out: v1 has this server's faces alone, and v2 others'"
+        got = shown(url, b.Url) if isinstance(url, str) else sort_of(url)
+        faults.append(Fault("properties.avatar.params.api_base_url", f"must be {must}, got {got}"))
         return None
     properties["avatar"] = {name: value for name, value in avatar.items() if name != "params"}
     return params
@@ -175,12 +191,14 @@ async def check_urls(
     outward: Outward,
     ours: Callable[[str], bool] = nobodys,
     config: AgentConfig | None = None,
+    seconds: float | None = None,
 ) -> None:
     """Whether every URL that a body of join or update names, in any field that is one, may be called. The rest of the
     body has been found good.
 
     Args:
         config: the agent that a body of join describes: its vendors know which of their params are URLs.
+        seconds: that looking names up may take; a name that is not known then is looked at where it is called.
 
     Raises:
         InvalidAgentRequest: one may not; names each such field.
@@ -188,9 +206,8 @@ async def check_urls(
     _, kind = _JOINS[version]
     prefix = "properties." if "properties" in body else ""
     properties = dict(_settled({"properties": body.get("properties", body)}, version)["properties"])
-    faults: list[Fault] = []
     found: list[tuple[str, str, tuple[str, ...]]] = []
-    if version == "v2" and (face := _foreign_face(properties, ours, [])) is not None:
+    if (face := _foreign_face(properties, version, ours, [])) is not None:
         found += urls(b.ProviderParams, face, f"{prefix}avatar.params.")
     found += urls(kind, properties, prefix)
     if config is not None and (config.tts is not None or config.asr is not None):
@@ -198,11 +215,8 @@ async def check_urls(
 
         of_vendors = urls_of(config.tts, config.asr, config.language)
         found += [(f"{prefix}{path}", url, schemes) for path, url, schemes in of_vendors]
-    for path, value, schemes in found:
-        try:
-            await outward.check(value, schemes)
-        except OutwardRefused as exc:
-            faults.append(Fault(path, str(exc), "not_allowed"))
+    refused = await outward.check_all([(url, schemes) for _, url, schemes in found], seconds)
+    faults = [Fault(path, str(why), "not_allowed") for (path, _, _), why in zip(found, refused, strict=True) if why]
     if faults:
         raise InvalidAgentRequest.because(faults)
 
@@ -222,8 +236,8 @@ def parse_join(body: Mapping[str, Any], version: Version, ours: Callable[[str], 
     unknown: list[str] = []
     settled = _settled(body, version)
     foreign = None
-    if version == "v2" and isinstance(settled.get("properties"), dict):
-        foreign = _foreign_face(settled["properties"], ours, faults)
+    if isinstance(settled.get("properties"), dict):
+        foreign = _foreign_face(settled["properties"], version, ours, faults)
     found = leaves(join, settled, faults, unknown=unknown)
     given = Given(found, join, faults)
     below = given.below("properties")
@@ -272,16 +286,21 @@ def _v2(given: Given, below: Given, *, realtime: bool) -> Changes:
     return changes | tools(section, enabled=features.get("enable_tools"))
 
 
-def parse_update(body: Mapping[str, Any], version: Version, agent: AgentConfig | None = None) -> Changes:
+def parse_update(
+    body: Mapping[str, Any], version: Version, agent: AgentConfig | None = None, *, whole: bool = True
+) -> Changes:
     """What an update body changes: dotted names of `AgentConfig` -> values. The fields stand in `properties`, or
     without it at the top.
 
     Args:
         agent: the one that is changed, as it is: its `llm.template_variables` are filled in, and `mllm.params` that
             are not given stay.
+        whole: whether who asks has a key, and so may have the agent's secrets go elsewhere: its LLM's, and those of
+            its variables that its tools' servers get.
 
     Raises:
-        InvalidAgentRequest: a field that cannot be changed, or one out of range; nothing holds then.
+        InvalidAgentRequest: a field that cannot be changed, or one out of range; nothing holds then. AgentForbidden:
+        one is not for who asks.
     """
     _, properties = _JOINS[version]
     faults: list[Fault] = []
@@ -301,11 +320,20 @@ def parse_update(body: Mapping[str, Any], version: Version, agent: AgentConfig |
     if faults:
         raise InvalidAgentRequest.because(faults)
     IGNORED["update"].tell(name for name in body if prefix and name != "properties")
+    if not whole and (named := [f"{prefix}{path}" for path in SERVICE[version] if path in fields]):
+        raise AgentForbidden(f"{', '.join(named)}: a channel's token does not open this; change it with an API key")
     if agent is None:
         return changes
     if agent.realtime is not None and "realtime.params" in changes:
         changes["realtime.params"] = agent.realtime.params | changes["realtime.params"]
-    return fill(changes, agent.llm.template_variables)
+    return fill(changes, agent.llm.template_variables if whole else _told(agent))
+
+
+def _told(agent: AgentConfig) -> dict[str, str]:
+    """The variables that are for texts only: what a tool's server gets may be a key."""
+    servers = [tool.server for tool in agent.tools if tool.server is not None]
+    kept = variables_in([place for server in servers for place in (server.url, server.headers, server.body)])
+    return {name: value for name, value in agent.llm.template_variables.items() if name not in kept}
 
 
 def _check_update(given: Given, told: set[str], agent: AgentConfig | None) -> None:

@@ -135,6 +135,10 @@ def _v2(config: AgentConfig) -> dict[str, Any]:
             "headers": llm.headers or None,
         },
     }
+    asked = config.stands_in_for
+    for section, vendor in ((shared["asr"], asked.ears), (shared["tts"], asked.voice), (body["llm"], asked.model)):
+        if vendor:
+            section["vendor"] = vendor
     if config.asked_language:
         shared["asr"]["language"] = config.asked_language
     for section, headers in (("asr", config.stt_headers), ("tts", config.tts_headers)):

@@ -40,7 +40,9 @@ def what_hears(language: str, model: str = "") -> tuple[str, str]:
             raise BadState(why)
         return model, ""
     if language_of(language) not in LANGUAGES:
-        raise InvalidArgument(f"whisper does not know the language {language!r}, but {', '.join(sorted(LANGUAGES))}")
+        raise InvalidArgument(
+            f"asr.language: whisper does not know the language {language!r}, but {', '.join(sorted(LANGUAGES))}"
+        )
     default = default_model(language)
     why = _lacking(default)
     if not why:

@@ -9,13 +9,18 @@ from ..languages import names
 from .phrases import ends, plain
 
 PAUSES: dict[str, str] = {
-    "de": "warte mal|wart mal|warte kurz|warten sie kurz|warten sie bitte|bitte warten|warte bitte|einen moment bitte|"
-    "moment mal|moment bitte|augenblick bitte|sekunde bitte|bleib dran|bleiben sie dran|lass mich überlegen|"
-    "lass mich nachdenken|lass mich mal überlegen|lass mich nachsehen|=warte|=moment|=einen moment|=kleinen moment|"
-    "=einen augenblick|=augenblick|=eine sekunde|=sekunde|=eine minute",
+    "de": "warte mal|wart mal|warte kurz|warte mal kurz|wart mal kurz|warten sie kurz|warten sie bitte|bitte warten|"
+    "warte bitte|einen moment bitte|moment mal|moment bitte|augenblick bitte|sekunde bitte|bleib dran|bleiben sie dran|"
+    "lass mich überlegen|lass mich nachdenken|lass mich mal überlegen|lass mich nachsehen|=warte|=moment|=einen moment|"
+    "=kleinen moment|=einen augenblick|=augenblick|=eine sekunde|=sekunde|=eine minute",
     "en": "hold on|hang on|bear with me|wait a moment|wait a second|wait a sec|wait a minute|wait a bit|wait for me|"
-    "give me a moment|give me a second|give me a sec|give me a minute|just a moment please|one moment please|"
-    "hold on a second|hold on a sec|hold on a minute|hold on a moment|hang on a second|hang on a sec|hang on a minute|"
+    "give me a moment|give me a second|give me a sec|give me a minute|give me just a moment|give me just a second|"
+    "give me just a sec|give me just a minute|give me one moment|give me one second|give me one minute|"
+    "just a moment please|one moment please|hold on a second|hold on a sec|hold on a minute|hold on a moment|"
+    "hold on one second|hold on one sec|hold on one moment|hold on one minute|hold on just a second|"
+    "hold on just a moment|hold on for a second|hold on for a sec|hold on for a moment|hold on for a minute|"
+    "hang on a second|hang on a sec|"
+    "hang on a minute|hang on one second|hang on one sec|hang on for a second|hang on for a moment|"
     "let me think|let me think about it|let me think about that|let me check|let me see|let me look it up|"
     "=wait|=please wait|=just wait|=one moment|=just a moment|=a moment|=one second|=one sec|=just a second|"
     "=just a sec|=a second|=one minute|=just a minute|=a minute|=hold it|=hold the line",
@@ -45,7 +50,8 @@ PAUSES: dict[str, str] = {
 }
 """Of each language (ISO 639), divided by |: what ends a turn that is not to be answered, where it is a clause of its
 own: "the film lasts one minute" and "customers hang on" ask for no pause. One without = does so behind a hesitation,
-too: "my number is uh hold on"."""
+too: "my number is uh hold on". One with it, which may be a length of time, does not behind other words of its sentence:
+"it takes, uh, one minute"."""
 _BEFORE: dict[str, str] = {
     "de": "ja nein nee jo tja na also und aber dann jetzt so bitte entschuldigung danke einfach",
     "en": "yes yeah yep no and but so well wait please just now actually then alright right",
@@ -69,6 +75,8 @@ _HESITATIONS = frozenset(
 """The same, in any language."""
 _AFTER = frozenset(plain("please bitte alstublieft por favor per favore пожалуйста s'il vous te plaît").split())
 """Words that may stand behind one of them in its clause."""
+_ENDS = re.compile(r"[.!。！]\s*")
+"""The marks behind a sentence that is none of a question, and not broken off."""
 _CLAUSE = re.compile(r"([^.,;:!?…。，、；：！？—–]+)([.,;:!?…。，、；：！？—–\s]*)")
 """A clause, and the marks behind it."""
 
@@ -87,7 +95,12 @@ def asks_for_pause(text: str, language: str) -> bool:
     whole = bare = clauses[-1][0]
     while (cut := _cut(bare, _AFTER)) is not None:
         bare = cut
-    listed = [(entry, name) for name in found for entry in PAUSES[name].split("|")]
+    begun = len(clauses) - 1  # the last sentence
+    while begun and not _ENDS.fullmatch(clauses[begun - 1][1]):
+        begun -= 1
+    before = [clause for clause, _ in clauses[begun:-1]]
+    alone = {name for name in found if all(_opens(clause, name) for clause in before)}
+    listed = [(entry, name) for name in found for entry in PAUSES[name].split("|") if name in alone or entry[0] != "="]
     return any(_is_wish(clause, entry, name) for clause in {whole, bare} for entry, name in listed)
 
 
@@ -102,10 +115,16 @@ def _is_wish(clause: str, entry: str, language: str) -> bool:
         return False
     if not entry.startswith("=") and _cut(before, _HESITATIONS) is not None:
         return True
+    return _opens(before, language)
+
+
+def _opens(text: str, language: str) -> bool:
+    """Whether a plain text is nothing but words that may stand before a wish, or such a wish itself."""
     listed = _HESITATIONS.union(plain(_BEFORE[language]).split())
-    while before:
-        before = _cut(before, listed)
-    return before is not None
+    left: str | None = text
+    while left:
+        left = _cut(left, listed)
+    return left is not None or any(text == plain(entry) for entry in PAUSES[language].split("|"))
 
 
 def _cut(text: str, endings: Iterable[str]) -> str | None:

@@ -77,6 +77,8 @@ class Syllables:
     def add(self, pcm: bytes, rate: int) -> None:
         """More of it: PCM16 mono."""
         if rate != self._rate:
+            self.catch_up()
+            self._at_ms += len(self._raw) / 2 / max(self._rate, 1) * 1000  # less than a frame
             self._begin(rate)
         if rate < LEAST_RATE:
             self._at_ms += len(pcm) / 2 / max(rate, 1) * 1000

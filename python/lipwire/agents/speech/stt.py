@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from msgspec import Struct
 
-from ...answers import pieces
+from ...answers import read_all
+from ...errors import BadData
 from ...outward import Outward, OutwardRefused, site
 from ...protocol.agent_bodies import InUse
 from ..brains.base import HEARD_RATE, TimedWord
@@ -213,12 +214,10 @@ class HttpStt:
             del self._forms[next(iter(self._forms))]
 
     async def _read(self, reply: httpx.Response) -> bytes:
-        body = b""
-        async for piece in pieces(reply):
-            body += piece
-            if len(body) > MAX_ANSWER:
-                raise ServiceError("speech to text answered more than 1 MB")
-        return body
+        try:
+            return await read_all(reply, MAX_ANSWER)
+        except BadData as exc:
+            raise ServiceError("speech to text answered more than 1 MB") from exc
 
 
 class _HttpHearing:

@@ -10,8 +10,9 @@ No I/O.
 
 from __future__ import annotations
 
-import math
 import re
+from bisect import bisect_right
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -27,6 +28,9 @@ ALONE_SILENCE = 0.8
 
 ENDING_SILENCE = 0.5
 """The same for what subtitles end with."""
+
+LARGEST = 1e9
+"""Beyond it a number is no time in seconds, and no measure."""
 
 _NOTES = "♪♫♬♩🎵🎶"
 _TAG = re.compile(r"<\|[^|<>]*\|>")
@@ -127,15 +131,18 @@ def read(body: bytes, content_type: str = "") -> tuple[str, tuple[TimedWord, ...
     if text is not None and not isinstance(text, str):
         raise NoTranscription
     segments = [one for one in _list(value.get("segments")) if isinstance(one, dict)] or [value]
-    heard = [one for one in segments if not _is_silence(one, text)]
+    whole = _plain(text or "")
+    heard, silent = list[dict[str, Any]](), list[dict[str, Any]]()
+    for one in segments:
+        (silent if _is_silence(one, whole) else heard).append(one)
     if not heard:
         return "", ()
-    if len(heard) < len(segments) and all(isinstance(one.get("text"), str) for one in heard):
+    if silent and all(isinstance(one.get("text"), str) for one in heard):
         text = "".join(one["text"] for one in heard)
     spoken = speech_in(text or "")
     words = _words(_list(value.get("words")) or [word for one in heard for word in _list(one.get("words"))])
-    silent = [one for one in segments if one not in heard]
-    return spoken, tuple(word for word in words if not _within(word, silent)) if spoken else ()
+    within = _within(silent)
+    return spoken, tuple(word for word in words if not within(word)) if spoken else ()
 
 
 def _value(body: bytes, content_type: str) -> Any:
@@ -157,11 +164,12 @@ def _list(value: Any) -> list[Any]:
 
 
 def _number(value: Any) -> float | None:
+    """None = it is none, or none of sound."""
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return found if math.isfinite(found) else None
+    return found if abs(found) < LARGEST else None
 
 
 # ------------------------------------------------------------------------------------------------------------ words
@@ -186,12 +194,22 @@ def _words(given: list[Any]) -> list[TimedWord]:
     return words
 
 
-def _within(word: TimedWord, segments: list[dict[str, Any]]) -> bool:
-    for segment in segments:
-        start, end = _number(segment.get("start")), _number(segment.get("end"))
-        if start is not None and end is not None and start * 1000 <= word.start_ms < end * 1000:
-            return True
-    return False
+def _within(segments: list[dict[str, Any]]) -> Callable[[TimedWord], bool]:
+    """What says whether a word begins in one of them."""
+    spans = [(_number(one.get("start")), _number(one.get("end"))) for one in segments]
+    starts, ends = list[float](), list[float]()
+    for start, end in sorted((start, end) for start, end in spans if start is not None and end is not None):
+        if ends and start * 1000 <= ends[-1]:
+            ends[-1] = max(ends[-1], end * 1000)
+        elif start < end:
+            starts.append(start * 1000)
+            ends.append(end * 1000)
+
+    def within(word: TimedWord) -> bool:
+        last = bisect_right(starts, word.start_ms) - 1
+        return last >= 0 and word.start_ms < ends[last]
+
+    return within
 
 
 # ----------------------------------------------------------------------------------------------------------- silence
@@ -208,13 +226,13 @@ def _is_mark(one: str) -> bool:
     return re.match(r"\w", one) is not None or "\u0300" <= one <= "\u036f" or "\u0900" <= one <= "\u0e7f"
 
 
-def _is_silence(segment: dict[str, Any], text: str | None) -> bool:
-    """Whether a segment is no speech by what its recognizer thinks of it."""
+def _is_silence(segment: dict[str, Any], whole: str) -> bool:
+    """Whether a segment is no speech by what its recognizer thinks of it. `whole`: what all of them say, `_plain`."""
     silence, likely = _number(segment.get("no_speech_prob")), _number(segment.get("avg_logprob"))
     if silence is None:
         return False
     said = segment.get("text")
-    plain = _plain(said if isinstance(said, str) else text or "")
+    plain = _plain(said) if isinstance(said, str) else whole
     if likely is None or plain in _ENDINGS or plain in _COURTESIES:
         return silence >= (ENDING_SILENCE if plain in _ENDINGS else ALONE_SILENCE)
     return (silence >= SILENCE and likely <= UNLIKELY) or (silence >= SURE_SILENCE and likely <= DOUBTFUL)
@@ -252,4 +270,4 @@ def likely_said(text: str, no_speech: float) -> str:
     """What of a text is speech, where its recognizer, a whisper, has left out what it held for silence: the words that
     it hears in silence, too, are nobody's where `no_speech` (0 to 1) is high."""
     segment = {"text": text, "no_speech_prob": no_speech, "avg_logprob": 0.0}
-    return "" if _is_silence(segment, None) else speech_in(text)
+    return "" if _is_silence(segment, "") else speech_in(text)

@@ -188,8 +188,13 @@ class Desk:
         """Has something done to its end, whatever becomes of who waits for it."""
         task = asyncio.create_task(work)
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._finished)
         return task
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # who waited for it has it, or is gone
 
     async def close(self) -> None:
         """Ends what is under way, and all connections."""
@@ -277,7 +282,7 @@ class Front:
             case "metrics":
                 await self._metrics(send)
             case "cluster":
-                desk.reception.check_operator(scope)
+                desk.reception.check_operator(scope, pages=self._pages)
                 await _answer(send, Response(await self._view(), media_type=MediaType.JSON))
             case "sessions" | "agents" | "rooms":
                 await self._list(scope, receive, send, found, who, passed)

@@ -14,9 +14,9 @@ from msgspec import Struct
 from ...errors import LipwireError
 from ...protocol.access import Access
 from ...provider.authority import Authority, Refused
-from ...provider.keys import OPERATOR, Owner
+from ...provider.keys import Owner
 from ...provider.sessions import ProviderError, refusal
-from ...servers.access import Gate
+from ...servers.access import Gate, check_operator
 from ...servers.agent_gate import Gate as AgentGate
 from ...servers.agent_gate import Project
 from ...servers.errors import AnyRequest
@@ -106,11 +106,14 @@ class Reception:
         if who.owner is not None or who.session is not None:
             self.pages.count_join()
 
-    def check_operator(self, scope: Any) -> None:
-        """Raises ProviderError: it is not the operator who asks."""
-        owner = self._check_key(_header(Request(scope), b"x-api-key"))
-        if owner.name != OPERATOR:
-            raise ProviderError("NOT_ALLOWED", "The cluster is its operator's to see")
+    def check_operator(self, scope: Any, *, pages: bool) -> None:
+        """Raises ProviderError: it is not the operator who asks; `pages`: on the pages' port, with whatever opens
+        them."""
+        request: AnyRequest = Request(scope)
+        if pages:
+            self.pages.operator(request)
+        else:
+            check_operator(self._check_key(_header(request, b"x-api-key")))
 
 
 def _header(request: AnyRequest, name: bytes) -> bytes | None:

@@ -108,7 +108,7 @@ API: tuple[Route, ...] = (
     Route("/token", {"GET": "any", "POST": "any"}, "process", "D"),
     *SCHEMA,
 )
-"""What stands on `http_port`. /cluster is the front's alone."""
+"""What stands on `http_port`."""
 _DOOR: dict[str, Where] = {"GET": "room", "HEAD": "room", "OPTIONS": "any", "POST": "enter room"}
 _SESSION_DOOR: dict[str, Where] = {"GET": "session", "HEAD": "session", "OPTIONS": "session", "POST": "enter session"}
 _PEER: dict[str, Where] = {"GET": "peer", "HEAD": "peer", "PATCH": "peer", "DELETE": "peer"}
@@ -121,6 +121,7 @@ PAGES: tuple[Route, ...] = (
     Route("/api/rooms", {"GET": "rooms", "POST": "new room"}, "page"),
     Route("/api/rooms/{name}/offer", {"POST": "enter room"}, "page"),
     Route("/api/rooms/{name}/leave", {"POST": "room"}, "page"),
+    Route("/api/cluster", {"GET": "cluster"}, "page"),
     Route("/api/agents", {"POST": "page agent"}, "page"),
     Route("/api/agents/stop", {"POST": "agent in channel"}, "page"),
     Route("/api/faces/{name}", {"GET": "any"}, "page"),
@@ -132,7 +133,7 @@ PAGES: tuple[Route, ...] = (
     *(Route(f"/{protocol}/{{session_id}}", _SESSION_DOOR, "page") for protocol in ("whep", "whip")),
     *(Route(f"/{protocol}/rooms/{{name}}", _DOOR, "page") for protocol in ("rtc", "whep", "whip")),
     *(Route(f"/{protocol}/peers/{{id}}", _PEER, "page") for protocol in ("rtc", "whep", "whip")),
-    *(Route(path, {"GET": "any"}) for path in ("/", "/agent", "/{file}.{kind}", "/client/{file}.{kind}")),
+    *(Route(path, {"GET": "any"}) for path in ("/", "/agent", "/top", "/{file}.{kind}", "/client/{file}.{kind}")),
     *SCHEMA,
 )
 """What stands on `viewer_port`. Files of the pages are told by their dot."""

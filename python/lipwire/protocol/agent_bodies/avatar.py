@@ -33,7 +33,7 @@ class AvatarParams(Struct, kw_only=True):
     feelings: Flag = True
     """Whether the face shows what is meant by what is said; without, as the server is set."""
     api_base_url: Anything = None
-    """Where the face would be drawn if not here: of no matter where it is this server's own, as what follows is."""
+    """Where the face would be drawn if not here: this server's own URL, for which what follows is of no matter."""
     api_key: Anything = None
     agora_appid: Anything = None
     agora_channel: Anything = None

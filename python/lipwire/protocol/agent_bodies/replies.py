@@ -50,6 +50,8 @@ class ServicesReply(Struct, kw_only=True, omit_defaults=True):
     """and what tells that somebody speaks."""
     language: InUse | None = None
     """The language that it hears, where another word was said for it."""
+    model: InUse | None = None
+    """A realtime model, or a chat model that stands in for another vendor's."""
 
 
 class AgentReply(Struct, kw_only=True, omit_defaults=True):

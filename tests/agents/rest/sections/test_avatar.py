@@ -11,7 +11,7 @@ from lipwire.agents.errors import InvalidAgentRequest
 from lipwire.agents.options import AvatarProvider
 from lipwire.agents.rest.wire import check_urls, parse_join
 from lipwire.outward import Outward
-from support.agent_bodies import V2
+from support.agent_bodies import V1, V2, changed
 
 URL = "https://faces.example.org/api"
 
@@ -78,14 +78,30 @@ def test_what_is_wrong_is_named() -> None:
     for params, words in (
         ({"api_base_url": "ftp://a"}, "api_base_url must be an http:// or https:// URL"),
         ({"api_base_url": URL, "api_key": 5}, "api_key must be a string"),
-        ({"api_base_url": 5}, ""),
+        ({"api_base_url": 5}, "api_base_url must be an http:// or https:// URL, got a number"),
+        ({"api_base_url": ["https://u:p@a.example"]}, "api_base_url must be an http:// or https:// URL, got a list"),
         ({"api_base_url": ""}, ""),
+        ({"api_base_url": None}, ""),
     ):
         if words:
             with pytest.raises(InvalidAgentRequest, match=rf"properties\.avatar\.params\.{words}"):
                 joined({"vendor": "generic", "params": params})
         else:
             assert joined({"vendor": "generic", "params": params}).avatar == "aria"  # no URL: as if it were not there
+
+
+@pytest.mark.parametrize("url", [URL, "https://8.8.8.8", 5, ["x"]])
+def test_v1_draws_no_face_here_that_was_asked_for_elsewhere(url: Any) -> None:
+    spec = {"vendor": "generic", "params": {"avatar_id": "june", "api_base_url": url}}
+    asked = changed(V1, "properties.avatar", spec)
+    with pytest.raises(InvalidAgentRequest, match=r"properties\.avatar\.params\.api_base_url must be left out"):
+        parse_join(asked, "v1")
+    assert parse_join(changed(asked, "properties.avatar.enable", False), "v1").avatar is None
+    for nothing in (None, ""):
+        own = changed(asked, "properties.avatar.params.api_base_url", nothing)
+        assert parse_join(own, "v1").avatar == "june"
+    if isinstance(url, str):
+        assert parse_join(asked, "v1", lambda one: one == url).avatar == "june"
 
 
 def test_what_stands_beside_its_params_is_looked_at() -> None:

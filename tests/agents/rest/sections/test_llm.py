@@ -10,7 +10,7 @@ from lipwire.agents.config import AgentConfig
 from lipwire.agents.errors import InvalidAgentRequest
 from lipwire.agents.options import Greeting
 from lipwire.agents.rest.wire import parse_join, parse_update
-from support.agent_bodies import V2
+from support.agent_bodies import V2, changed
 
 URL = "https://llm.example.org/v1/messages"
 
@@ -34,6 +34,8 @@ def test_styles(style: str) -> None:
     assert (llm.style, llm.url, llm.api_key) == (style, URL, "k")
     with pytest.raises(InvalidAgentRequest, match=rf"llm\.url is required with style '{style}'"):
         joined({"style": style})
+    with_mllm = changed(V2, "properties.mllm", {"api_key": "k"})  # which is asked in its place
+    parse_join(changed(with_mllm, "properties.llm", {"style": style, "vendor": "custom"}), "v2")
 
 
 def test_vendor_and_model() -> None:

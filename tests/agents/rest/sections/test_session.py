@@ -26,11 +26,15 @@ def test_user_ids_are_texts_or_numbers() -> None:
         (1001, [7, "8"], ("1001", ["7", "8"])),
         (1001.0, [], ("1001", [])),
         ("0", ["7", "*"], ("0", [])),
+        ("1", ["0"], ("1", [])),
+        ("1", ["7", 0.0], ("1", [])),
+        ("1", ["000"], ("1", [])),
     ):
         config = joined(agent_rtc_uid=agent, remote_rtc_uids=remote)
         assert (config.uid, config.remote_uids) == expected
     named = joined(agent_rtc_uid="bot", remote_rtc_uids=["ann"], enable_string_uid=True)
     assert (named.uid, named.remote_uids, named.string_uid) == ("bot", ["ann"], True)
+    assert joined(remote_rtc_uids=["0"], enable_string_uid=True).remote_uids == ["0"]  # which is a name then
 
 
 def test_filler_words() -> None:

@@ -9,6 +9,7 @@ import pytest
 from lipwire.agents.config import AgentConfig
 from lipwire.agents.errors import InvalidAgentRequest
 from lipwire.agents.options import Vendor
+from lipwire.agents.rest.sections.speech import KEYS, STOOD_IN_FOR
 from lipwire.agents.rest.wire import parse_join
 from support.agent_bodies import V2, changed
 
@@ -37,8 +38,8 @@ def test_without_a_key_the_servers_own_services_do_it() -> None:
         ({"vendor": "openai", "params": {"voice": "coral"}}, "coral"),
         ({"vendor": "minimax", "params": {"voice_setting": {"voice_id": "English_captivating_female1"}}}, ""),
         ({"vendor": "minimax", "params": {"voice": {"mode": "id", "id": "abc"}}}, "abc"),
-        ({"vendor": "microsoft", "params": {"key": "", "voice_name": "en-US-JaneNeural"}}, "en-US-JaneNeural"),
-        ({"params": {"key": "k", "voice_id": "x"}}, "x"),
+        ({"vendor": "microsoft", "params": {"key": None, "voice_name": "en-US-JaneNeural"}}, "en-US-JaneNeural"),
+        ({"params": {"voice_id": "x", "keyterm": "y", "monkey_business": 1}}, "x"),
         ({"vendor": "rime", "credential_mode": "managed", "params": {"base_url": "u", "modelId": "m"}}, ""),
         (None, ""),
     ):
@@ -68,6 +69,41 @@ def test_a_key_that_is_forgotten_is_no_other_voice(section: str, found: dict[str
     assert told.endswith(instead)
 
 
+MEANT = [*({name: ""} for name in sorted(KEYS)), {"key": 5}, {"apiKey": "s3cret"}, {"API-Key": "s3cret"}]
+MEANT += [{"Token": "s3cret"}, {"subscription_key": "s3cret"}, {"openai_api_key": "s3cret"}, {"secretId": "s3cret"}]
+
+
+@pytest.mark.parametrize("meant", MEANT)
+@pytest.mark.parametrize(
+    ("section", "vendor"),
+    [("tts", vendor) for vendor in sorted(STOOD_IN_FOR)]
+    + [("asr", "deepgram"), ("asr", "microsoft"), ("asr", "openai")],
+)
+def test_a_key_that_is_empty_or_misspelt_is_none_where_the_server_would_stand_in(
+    section: str, vendor: str, meant: dict[str, Any]
+) -> None:
+    spec: dict[str, Any] = {"vendor": vendor, "params": {"voice": "x", **meant}}
+    with pytest.raises(InvalidAgentRequest) as caught:
+        joined(**{section: spec})
+    name = next(iter(meant))
+    told = f"properties.{section}.params has no key of {vendor}'s (key or api_key, say), but "
+    assert str(caught.value).startswith(f'{told}"{name}"; without that the server\'s own ')
+    right = {**spec, "params": {**spec["params"], "api_key" if name == "key" else "key": "k"}}
+    assert getattr(joined(**{section: right}), section).name == vendor  # what is beside it is the vendor's to refuse
+    if section == "tts":
+        assert joined(tts=spec | {"credential_mode": "managed"}).tts is None
+
+
+def test_a_vendor_that_is_not_named_is_the_default_one() -> None:
+    params = {"key": "k", "region": "eastus", "voice_name": "en-US-JennyNeural"}
+    assert joined(tts={"params": params}).tts == Vendor(name="microsoft", params=params)
+    with pytest.raises(InvalidAgentRequest, match=r'tts\.params has no key of microsoft\'s .*, but "apikey"; without'):
+        joined(tts={"params": {"apikey": "k"}})
+    for key in ("key", "apiKey"):  # ares, which has none
+        with pytest.raises(InvalidAgentRequest, match=rf'asr\.params has "{key}", and no vendor is named whose key'):
+            joined(asr={"params": {key: "k"}})
+
+
 def test_a_vendor_that_no_document_knows_is_for_the_list_of_those_that_are_called() -> None:
     assert joined(tts={"vendor": "somebodys", "params": {}}).tts == Vendor(name="somebodys")
 
@@ -76,7 +112,8 @@ def test_a_vendor_that_no_document_knows_is_for_the_list_of_those_that_are_calle
 def test_the_language_is_the_servers_default(language: str | None) -> None:
     config = joined(asr={"language": language})
     assert (config.language, config.asked_language) == ("en-US", language or "")
-    assert joined(asr={"language": language}, turn_detection={"language": "de-DE"}).language in ("de-DE", "en-US")
+    beside = joined(asr={"language": language}, turn_detection={"language": "de-DE"})
+    assert beside.language == ("de-DE" if language is None else "en-US")  # null is as if it were not there
 
 
 def test_which_language_goes_first() -> None:

@@ -98,7 +98,8 @@ def test_those_of_a_realtime_model() -> None:
         ("server.method", "PUT", 'must be "GET" or "POST"'),
         ("server.url", "ftp://a", "must be an http:// or https:// URL"),
         ("server.timeout_ms", 999, "must be an integer 1000..100000"),
-        ("server.headers", {"X": 5}, "must be an object of header names"),
+        ("server.headers", 5, "must be an object of header names"),
+        ("server.headers.X", 5, "must be a string, got a number"),
     ],
 )
 def test_each_field_of_a_tool_is_checked_and_named(path: str, value: Any, words: str) -> None:

@@ -64,6 +64,48 @@ def test_the_end_of_speech_by_what_was_said() -> None:
     assert (plain.whole_ms, plain.wait_ms) == (320, 3000)  # the other mode's config is not looked at
 
 
+def test_a_mode_that_is_not_said_is_that_of_the_one_config() -> None:
+    """And none of them is left unused without a word."""
+    semantic: dict[str, Any] = {"semantic_config": {"silence_duration_ms": 400, "max_wait_ms": 5000}}
+    got, _ = turns({"config": {"end_of_speech": semantic}})
+    assert got == TurnDetection(end_of_speech="semantic", silence_duration_ms=400, max_wait_ms=5000)
+    by_vad = {"vad_config": {"silence_duration_ms": 700}}
+    assert turns({"config": {"end_of_speech": by_vad}})[0].end_of_speech == "vad"
+    keywords = Interruption(mode="keywords", keywords=["stop"])
+    start: dict[str, Any] = {"keywords_config": {"triggered_keywords": ["stop"]}}
+    assert turns({"config": {"start_of_speech": start}})[1] == keywords
+    assert turns({"interrupt_keywords": ["stop"]})[1] == keywords
+    assert turns({}, {"keywords_config": {"trigger_keywords": ["stop"]}})[1] == keywords
+    off: dict[str, Any] = {"disabled_config": {"strategy": "ignore"}}
+    assert turns({"config": {"start_of_speech": off}})[1] == Interruption(enabled=False, when_off="ignore")
+    nothings: tuple[dict[str, Any], ...] = (
+        {"keywords_config": {"trigger_keywords": []}},
+        {"keywords_config": {}, "disabled_config": {}},
+    )
+    for nothing in nothings:
+        assert turns({}, nothing)[1] == Interruption()
+    for path, value, told in (
+        ("turn_detection.config.end_of_speech", semantic | by_vad, "mode must be there, to say which of vad, semantic"),
+        (
+            "turn_detection.config.start_of_speech",
+            start | off,
+            "mode must be there, to say which of keywords, ",
+        ),
+        ("interruption", off, "enable must be there, false, with disabled_config"),
+    ):
+        with pytest.raises(InvalidAgentRequest) as caught:
+            parse_join(changed(V2, f"properties.{path}", value), "v2")
+        assert str(caught.value).startswith(f"properties.{path}.{told}")
+
+
+@pytest.mark.parametrize("mode", ["interrupt", "append", "ignore", "adaptive"])
+def test_keywords_beside_another_mode_that_is_said_are_not_used(mode: str) -> None:
+    """As the service has it: "used when mode is keywords"."""
+    assert turns({"interrupt_mode": mode, "interrupt_keywords": ["x"]}) == turns({"interrupt_mode": mode})
+    said = {"mode": "start_of_speech", "keywords_config": {"trigger_keywords": ["x"]}}
+    assert turns({}, said)[1].mode == "start_of_speech"
+
+
 def test_by_hand() -> None:
     got, _ = turns({"config": {"start_of_speech": {"mode": "manual"}, "end_of_speech": {"mode": "manual"}}})
     assert (got.start_of_speech, got.end_of_speech) == ("manual", "manual")

@@ -41,7 +41,7 @@ async def listening(name: str, params: dict[str, Any] | None = None, *, keywords
             yield fake, stt
         finally:
             await stt.close()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while fake.open:
                     await asyncio.sleep(0.01)
 
@@ -64,16 +64,17 @@ def plain(text: str) -> str:
 
 
 @ALL
-async def test_texts_come_while_one_speaks_and_the_whole_one_at_its_end(name: str) -> None:
+async def test_texts_come_while_one_speaks_and_the_whole_one_at_its_end(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_stt, "SETTLE", 600.0)  # what is waited for where nothing comes
     async with listening(name) as (fake, stt):
         partials: list[str] = []
         hearing = stt.hear(partials.append)
         await speak(hearing, spoken("alpha", "bravo", "charlie", "delta"), 0.003)
         shown = len(partials)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        whole = await hearing.finish()
-        assert loop.time() - began < 0.4  # far less than what is waited for where nothing comes
+        async with asyncio.timeout(60):
+            whole = await hearing.finish()
         assert plain(whole.text) == "alpha bravo charlie delta"
         assert [plain(word.text) for word in whole.words] == ["alpha", "bravo", "charlie", "delta"]
         assert [word.start_ms for word in whole.words] == pytest.approx([0, 300, 600, 900], abs=20)
@@ -99,13 +100,16 @@ async def test_a_connection_serves_one_utterance_after_another(name: str) -> Non
 async def test_who_goes_on_after_what_seemed_the_end_is_heard_whole(name: str) -> None:
     async with listening(name) as (fake, stt):
         for cancelled in (True, False):
-            fake.latency = 0.3 if cancelled else 0.0
+            fake.latency = 1.0 if cancelled else 0.0
             first = stt.hear(lambda text: None)
             pcm = spoken("alpha", "bravo")
             await speak(first, pcm)
             result = asyncio.create_task(first.finish())
-            await asyncio.sleep(0.1)
-            assert result.done() is not cancelled
+            if cancelled:
+                await asyncio.sleep(0.1)
+                assert not result.done()
+            else:
+                await result
             result.cancel()
             await asyncio.gather(result, return_exceptions=True)
             fake.latency = 0.0
@@ -204,7 +208,7 @@ async def test_a_quiet_connection_is_kept_alive_and_closed_after_a_while(monkeyp
         await asyncio.sleep(0.3)
         alive = [message for message in fake.messages if message["type"] == "KeepAlive"]
         assert 2 <= len(alive) <= 8 and len(fake.open) == 1
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while fake.open:
                 await asyncio.sleep(0.01)
         assert plain((await heard(stt, spoken("bravo"))).text) == "bravo"
@@ -219,7 +223,7 @@ async def test_an_utterance_that_nobody_wants_ends_its_connection(name: str) -> 
         await asyncio.sleep(0.1)
         hearing.drop()
         hearing.drop()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while fake.open:
                 await asyncio.sleep(0.01)
         assert plain((await heard(stt, spoken("bravo"))).text) == "bravo"
@@ -304,10 +308,10 @@ async def test_nothing_is_sent_again_after_the_end(broken_off: bool) -> None:
         await asyncio.sleep(0.1)
         if broken_off:
             result.cancel()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while len(fake.open) > 1:  # nobody waits for it
                     await asyncio.sleep(0.01)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await stt.close()
         await asyncio.gather(result, return_exceptions=True)
         assert len(fake.handshakes) == 2
@@ -358,7 +362,17 @@ async def test_a_service_that_talks_on(
         fake.answer = msgspec.json.encode(results)
         vendor = Vendor(name="deepgram", params={**PARAMS["deepgram"], "url": fake.url})
         stt = choose.make_vendor_stt(vendor, language="en", headers={})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             with pytest.raises(ServiceError, match=words):
                 await heard(stt, spoken("alpha", "bravo", "charlie"))
         await stt.close()
+
+
+@ALL
+async def test_after_the_end_nothing_is_opened(name: str) -> None:
+    async with listening(name) as (fake, stt):
+        assert plain((await heard(stt, spoken("alpha"))).text) == "alpha"
+        await stt.close()
+        with pytest.raises(ServiceError, match="has been closed"):
+            await heard(stt, spoken("bravo"))
+        assert len(fake.handshakes) == 1

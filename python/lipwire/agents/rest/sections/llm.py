@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from ....protocol.agent_bodies import sort_of
 from ...describe import Changes, system_messages
 from ...options import Greeting
-from ..reading import Given, Target, to
+from ..reading import Given, Target, WrongMember, to
 from .shared import LLM as SHARED
 from .shared import headers, inputs, outputs
 
@@ -18,11 +19,11 @@ ROLES = {"model": "assistant"}
 
 
 def params(found: dict[str, Any]) -> Changes:
-    """`model` has a place of its own. Raises ValueError."""
+    """`model` has a place of its own. Raises WrongMember."""
     rest = {name: value for name, value in found.items() if name != "model"}
     model = found.get("model")
     if model is not None and not isinstance(model, str):
-        raise ValueError
+        raise WrongMember("model", f"must be a string, got {sort_of(model)}")
     return {"llm.params": rest} | ({"llm.model": model} if model else {})
 
 
@@ -79,8 +80,10 @@ def llm(given: Given, *, realtime: bool) -> Changes:
         "llm.max_history": section.get("max_history", MAX_HISTORY),
         "greeting": Greeting(**{"mode": GREETS, **greeting}),
     }
+    if "url" not in section and not realtime and section.get("vendor") not in (None, "custom"):
+        changes["stands_in_for.model"] = section.get("vendor")
     if section.get("vendor") == "custom" and "url" not in section and not realtime:
         section.refuse("url", "is required with vendor 'custom': the server's own takes no turn_id and timestamp")
-    if section.get("style", "openai") != "openai" and "url" not in section:
+    if section.get("style", "openai") != "openai" and "url" not in section and not realtime:
         section.refuse("url", f"is required with style {section.get('style')!r}: the server's own is OpenAI's")
     return changes

@@ -26,9 +26,11 @@ def session(given: Given) -> Changes:
     """What these fields mean together; those that mean something each for itself are in SESSION."""
     _check_uids(given)
     string_uid, others = given.get("enable_string_uid", False), given.get("remote_rtc_uids", [])
+    remote = [user_id(uid, string_uid=string_uid) for uid in others]
+    everyone = "*" in remote or ("0" in remote and not string_uid)  # no user is 0, which v1 has for everyone
     changes: Changes = {
         "uid": user_id(given.get("agent_rtc_uid", "0"), string_uid=string_uid),
-        "remote_uids": [] if "*" in others else [user_id(uid, string_uid=string_uid) for uid in others],
+        "remote_uids": [] if everyone else remote,
     }
     changes |= _filler(given.below("filler_words")) | _silence(given.below("parameters.silence_config"))
     if given.get("parameters.farewell_config.graceful_enabled"):

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ....protocol.agent_bodies import AnyLanguage, Words
+from ....protocol.agent_bodies import AnyLanguage, Words, show
 from ...describe import Changes
 from ...options import Vendor
 from ..reading import Given, Target, to
@@ -24,6 +24,8 @@ OWN_EARS = frozenset({"ares", "fengming"})
 NEED_NO_KEY = frozenset({"generic_http"})
 STOOD_IN_FOR = frozenset({"deepgram", "openai", "minimax", "microsoft"})
 """Vendors that a client may name without a key: those of the presets, and v2's default."""
+DEFAULT = {"asr": "ares", "tts": "microsoft"}
+"""The vendors of sections that name none."""
 TTS_VENDORS = (
     *("minimax", "microsoft", "elevenlabs", "openai", "cartesia", "google", "amazon", "deepgram", "gradium", "humeai"),
     *("rime", "fishaudio", "mistral", "typecast", "sarvam", "murf", "xai", "smallestai", "generic_http"),
@@ -42,6 +44,8 @@ KEYS = frozenset(
     )
 )
 """What vendors call a key in `params`."""
+LIKE_A_KEY = re.compile(r"(key|token|secret)(id)?$|credentials(string)?$")
+"""The letters of a member's name that is one of these, or is meant to be."""
 KEYWORDS = ("keyterm", "keyterms", "keywords")
 """What vendors call words to be expected, in `params`."""
 VOICES = ("voice", "voice_id", "voice_name")
@@ -80,15 +84,18 @@ def speech(given: Given) -> Changes:
         changes["language"] = language
     elif language and not (_hears(asr) and _params(asr).get("language")):  # else the vendor makes what it likes of it
         changes["asked_language"] = language
-    for section, name in ((asr, "ears hear"), (tts, "voice speaks")):
-        _check_key(section, f"the server's own {name}")
+    for section, name, own in ((asr, "asr", "ears hear"), (tts, "tts", "voice speaks")):
+        _check_key(section, name, f"the server's own {own}")
     keywords = asr.get("keywords", [])
+    for section, part, brought in ((asr, "ears", _hears(asr)), (tts, "voice", _speaks(tts))):
+        if not brought and (vendor := section.get("vendor")) and vendor not in OWN_EARS:
+            changes[f"stands_in_for.{part}"] = vendor
     if _hears(asr):
-        changes["asr"] = Vendor(name=asr.get("vendor"), params=_params(asr), keywords=keywords)
+        changes["asr"] = Vendor(name=_vendor(asr, "asr"), params=_params(asr), keywords=keywords)
     elif expected := list(dict.fromkeys([*keywords, *_expected(asr)])):
         changes["asr_keywords"] = expected
     if _speaks(tts):
-        changes["tts"] = Vendor(name=tts.get("vendor"), params=_params(tts), url=tts.get("url", ""))
+        changes["tts"] = Vendor(name=_vendor(tts, "tts"), params=_params(tts), url=tts.get("url", ""))
         changes["voice"] = ""  # it is among the vendor's params
     elif "url" in tts:
         tts.refuse("url", 'must be left out, unless vendor is "generic_http"')
@@ -135,29 +142,37 @@ def unheard(given: Given) -> Iterator[str]:
             yield from (f"{name}.params.{member}" for member in _params(section) if member not in known)
 
 
-def _check_key(section: Given, instead: str) -> None:
+def _vendor(section: Given, name: str) -> str:
+    return str(section.get("vendor", DEFAULT[name]))
+
+
+def _check_key(section: Given, name: str, instead: str) -> None:
     """Refuses a vendor without a key, unless that is how the service's own account there is asked for: a key that is
-    forgotten, or misspelt, would be another voice without a word."""
-    vendor = section.get("vendor")
-    asked = vendor is None or vendor in OWN_EARS | STOOD_IN_FOR or section.get("credential_mode") == "managed"
-    if not asked and not _brought(section, OWN_EARS, (*ASR_VENDORS, *TTS_VENDORS)):
-        why = f"has no key of {vendor}'s (key or api_key, say)"
-        section.refuse("params", f"{why}; without vendor {instead}")
+    forgotten, empty or misspelt would be another voice without a word."""
+    vendor, params = _vendor(section, name), _params(section)
+    if (_hears if name == "asr" else _speaks)(section) or section.get("credential_mode") == "managed":
+        return
+    meant = next((one for one in params if LIKE_A_KEY.search(re.sub("[^a-z]", "", one.lower()))), None)
+    none = f"has no key of {vendor}'s (key or api_key, say)"
+    if vendor not in OWN_EARS | STOOD_IN_FOR:
+        section.refuse("params", f"{none}; without vendor {instead}")
+    elif meant is not None and vendor in STOOD_IN_FOR:
+        section.refuse("params", f"{none}, but {show(meant)}; without that {instead}")
+    elif meant is not None and "vendor" not in section:
+        section.refuse("params", f"has {show(meant)}, and no vendor is named whose key that is; without it {instead}")
 
 
 def _hears(asr: Given) -> bool:
-    return _brought(asr, OWN_EARS, ASR_VENDORS)
+    vendor = _vendor(asr, "asr")
+    return vendor not in OWN_EARS and _brought(asr, vendor, ASR_VENDORS)
 
 
 def _speaks(tts: Given) -> bool:
-    return _brought(tts, frozenset(), TTS_VENDORS)
+    return _brought(tts, _vendor(tts, "tts"), TTS_VENDORS)
 
 
-def _brought(given: Given, own: frozenset[str], known: tuple[str, ...]) -> bool:
+def _brought(given: Given, vendor: str, known: tuple[str, ...]) -> bool:
     """Whether the client brings the service along. One that no document knows is for who has the list to refuse."""
-    vendor = given.get("vendor")
-    if vendor is None or vendor in own:
-        return False
     has_key = any(isinstance(value, str) and value for name, value in _params(given).items() if name in KEYS)
     return has_key or vendor in NEED_NO_KEY or vendor not in known
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ...describe import Changes
 from ...options import Interruption
 from ..reading import Given, Target, to
@@ -52,7 +54,7 @@ def _older(turn: Given, *, realtime: bool) -> Changes:
     if "interrupt_duration_ms" in turn:
         changes["turn_detection.interrupt_duration_ms"] = turn.get("interrupt_duration_ms")
     keywords = turn.get("interrupt_keywords", [])
-    match turn.get("interrupt_mode"):
+    match turn.get("interrupt_mode", "keywords" if keywords else None):
         case "append" | "ignore" as strategy:
             changes["interruption"] = Interruption(enabled=False, when_off=strategy)
         case "keyword" | "keywords":
@@ -85,7 +87,7 @@ def _present(config: Given) -> Changes:
         changes |= {"turn_detection.threshold": threshold}
         if threshold > 0.8:  # no turn begins with less than it goes on with
             changes["turn_detection.interrupt_threshold"] = threshold
-    match config.get("start_of_speech.mode", "vad"):
+    match _mode(config.below("start_of_speech"), "vad", "keywords", "disabled"):
         case "manual":
             changes["turn_detection.start_of_speech"] = "manual"
             take("start_of_speech.vad_config.prefix_padding_ms", "prefix_padding_ms")
@@ -103,7 +105,7 @@ def _present(config: Given) -> Changes:
     longest = config.changes(WAIT)
     if not config.below("end_of_speech").found:
         return changes
-    mode = config.get("end_of_speech.mode", "vad")
+    mode = _mode(config.below("end_of_speech"), "vad", "semantic")
     changes["turn_detection.end_of_speech"] = mode
     take(f"end_of_speech.{mode}_config.silence_duration_ms", "silence_duration_ms")
     if mode == "semantic":
@@ -112,11 +114,27 @@ def _present(config: Given) -> Changes:
     return changes
 
 
+def _mode(given: Given, default: str, *modes: str) -> Any:
+    """The mode of a section: where it is not said that of the one config which says anything. Where it is said configs
+    of other modes are not used, as the service has it."""
+    named = [mode for mode in (default, *modes) if _says(given, mode)]
+    if len(named) > 1 and "mode" not in given:
+        given.must("mode", f"there, to say which of {', '.join(named)} holds")
+    return given.get("mode", named[0] if named else default)
+
+
+def _says(given: Given, mode: str) -> bool:
+    return any(path.startswith(f"{mode}_config.") and value != [] for path, value in given.found.items())
+
+
 def _interruption(given: Given) -> Changes:
+    enabled = given.get("enable", True)
+    if enabled and "enable" not in given and _says(given, "disabled"):
+        given.must("enable", "there, false, with disabled_config: it says what becomes of what is said then")
     return {
         "interruption": Interruption(
-            enabled=given.get("enable", True),
-            mode=given.get("mode", "start_of_speech"),
+            enabled=enabled,
+            mode=_mode(given, "start_of_speech", "keywords"),
             keywords=given.get("keywords_config.trigger_keywords", []),
             when_off=given.get("disabled_config.strategy", "append"),
         )

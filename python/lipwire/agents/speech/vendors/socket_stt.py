@@ -111,11 +111,13 @@ class SocketStt:
         """Those that are on their way."""
         self._lines: set[_Line] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
 
     async def open(self) -> None:
         return None
 
     async def close(self) -> None:
+        self._closed = True
         for utterance in list(self._utterances):
             utterance.drop()
         for line in list(self._lines):
@@ -162,6 +164,8 @@ class SocketStt:
 
     async def line(self) -> _Line:
         """A new connection. Raises ServiceError."""
+        if self._closed:
+            raise ServiceError(f"{WHAT} at {site(self.url)} has been closed")
         ws = await opened(WHAT, self.url, self.headers, self._outward, *self.secrets)
         line = _Line(self, ws)
         self._lines.add(line)

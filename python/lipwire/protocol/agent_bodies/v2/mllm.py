@@ -48,7 +48,9 @@ class ServerVad(Struct, kw_only=True):
     prefix_padding_ms: PaddingMs = 300
     silence_duration_ms: Annotated[int, Meta(ge=0, le=10_000, description="an integer 0..10000")] = 500
     threshold: Unit = 0.5
-    idle_timeout_ms: Annotated[int, Meta(ge=5000, le=30_000, description="an integer 5000..30000")] = 30_000
+    idle_timeout_ms: Annotated[
+        Annotated[int, Meta(ge=5000, le=30_000)] | None, Meta(description="an integer 5000..30000; null = never")
+    ] = None
     start_of_speech_sensitivity: Sensitivity = ""
     end_of_speech_sensitivity: Sensitivity = ""
 
