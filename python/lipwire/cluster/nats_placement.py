@@ -117,8 +117,8 @@ class NatsPlacement(Placement):
             except TimeoutError:
                 logger.warning("who has %s %r does not answer; a new one begins elsewhere", key.kind, key.id)
                 continue
-            if place is not None:
-                return place
+            if place is not None:  # here, its worker must have room
+                return place if place.node else await self._local.reserve(need)
         room = next((key for key in need.keys if key.kind == "room"), None)
         if not self._bus.connected:
             return await self._local.reserve(need)

@@ -115,6 +115,15 @@ async def test_a_request_arrives_as_it_was_sent(tmp_path: Path) -> None:
         assert (headers["x-api-key"], headers["content-length"], told["length"]) == ("k\xfc", "5", 5)
         assert not {"origin", "x-forwarded-for", "x-lipwire-order", "x-mine", "connection"} & set(headers)
         assert (await http.head(f"{url}/x")).status_code == 207
+        assert headers["host"] == "localhost", "the client's has been judged"
+
+
+async def test_a_client_of_http_1_0_names_no_host(tmp_path: Path) -> None:
+    async with staged(tmp_path / "s", app(tell_back)) as (_, _, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /x HTTP/1.0\r\n\r\n")
+        assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 207 ")
+        writer.close()
 
 
 async def test_a_large_body_streams(tmp_path: Path) -> None:

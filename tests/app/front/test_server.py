@@ -181,6 +181,16 @@ async def test_it_drains(http: httpx.AsyncClient) -> None:
     await service.close()
 
 
+async def test_its_links_open_the_pages_of_all_workers(front: FrontService) -> None:
+    page, _, token = front.page_link("lobby").partition("#token=")
+    assert page == f"{front.addresses.viewer_url}agent?channel=lobby"
+    assert front.page_link(token=False) == front.addresses.viewer_url
+    async with httpx.AsyncClient(trust_env=False, timeout=WAIT, headers={"Authorization": f"Bearer {token}"}) as http:
+        for _ in range(8):
+            assert (await http.get(f"{front.addresses.viewer_url}api/sessions")).status_code == 200
+            assert (await http.get(f"{front.addresses.viewer_url}api/config")).json()["joins"] is True
+
+
 async def test_a_port_that_is_taken_is_told(front: FrontService) -> None:
     port = front.addresses.http_port
     with pytest.raises(InvalidArgument, match=f"cannot listen on port {port}"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
@@ -18,6 +17,7 @@ from ...cluster.ledger import Gone as Past
 from ...cluster.placement import Key, Need, Place, Placement
 from ...cluster.view import ClusterView, NodeView, State
 from ...errors import LipwireError
+from ...logs import sampled
 from ...protocol.agent_bodies import AgentReply
 from ...provider.authority import ASKING_FROM
 from ...provider.quotas import Remembered
@@ -42,7 +42,7 @@ from .relay import Body, Gone, ask, give, headers_of, pass_socket, target_of, wh
 from .routes import KIND, STARTS, Found, Table
 from .upstream import Answer, Headers, Lost, Upstream
 
-logger = logging.getLogger("lipwire.front")
+logger = sampled("lipwire.front")
 T = TypeVar("T")
 
 RETRY = 1.0
@@ -467,9 +467,7 @@ class Front:
 
         async def text(worker: int) -> tuple[dict[str, str], str]:
             upstream = desk.upstream(Place(node="", worker=worker, ticket=""), pages=False)
-            async with await upstream.request(
-                "GET", b"/metrics", [(b"host", b"localhost")], timeout=LIST_WAIT
-            ) as answer:
+            async with await upstream.request("GET", b"/metrics", [], timeout=LIST_WAIT) as answer:
                 return {"worker": str(worker)} | node, (await answer.read()).decode()
 
         told = await asyncio.gather(*map(text, live), return_exceptions=True)

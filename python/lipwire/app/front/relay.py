@@ -18,9 +18,9 @@ from .upstream import Answer, Headers, Lost, Upstream, end_to_end
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Methods that may be sent twice (RFC 9110, section 9.2.2)."""
-DROPPED = frozenset({b"origin", b"expect", b"x-forwarded-for", b"x-forwarded-proto", b"content-length"})
-"""Of a request: who passes it on says these itself, has answered them, or, of `origin`, has judged it: the answer is
-dressed for that page here (`guard`)."""
+DROPPED = frozenset({b"host", b"origin", b"expect", b"x-forwarded-for", b"x-forwarded-proto", b"content-length"})
+"""Of a request: who passes it on says these itself, has answered them, or has judged them (`guard`), and dresses the
+answer for a page of that origin."""
 HANDSHAKE = b"sec-websocket-"
 Learn = Callable[[Answer, bytes], object]
 """Gets an answer and all of its body before the client does."""
@@ -169,11 +169,10 @@ async def pass_socket(
     Raises:
         Lost: the worker cannot be reached; nothing was answered.
     """
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
-    headers = [(name, value) for name, value in headers_of(scope, None) if name != b"host"] + more
+    headers = headers_of(scope, None) + more
     await receive()  # websocket.connect
     try:
-        socket = await upstream.listen(target_of(scope).decode("latin-1"), host, headers, scope["subprotocols"])
+        socket = await upstream.listen(target_of(scope).decode("latin-1"), headers, scope["subprotocols"])
     except InvalidStatus as exc:
         await _refuse(exc, send)
         return

@@ -24,6 +24,8 @@ KEEP = 64
 IDLE = 2.0
 """Seconds that one is. A worker closes its end after five: what is sent into a connection that is being closed is lost,
 and nobody knows whether it was read."""
+LOCAL = "localhost"
+"""What a worker is called: every server has this name."""
 CONNECT = 2.0
 """Seconds to be let in."""
 ANSWER = 60.0
@@ -107,7 +109,8 @@ class Upstream:
 
     def __init__(self, *, path: str = "", url: str = "", trust: ssl.SSLContext | None = None) -> None:
         self.path, self.url = path, url.rstrip("/")
-        parts = urlsplit(self.url or "http://worker")
+        parts = urlsplit(self.url or f"http://{LOCAL}")
+        self._host = parts.netloc.encode()
         self._secure = parts.scheme == "https"
         self._origin: dict[str, Any] = {
             "scheme": parts.scheme.encode(),
@@ -137,6 +140,7 @@ class Upstream:
 
         Args:
             target: path and query, as they are sent.
+            headers: without Host: whose name the client has used is judged by then.
             body: whole, with its Content-Length among the headers, or in parts.
 
         Raises:
@@ -147,7 +151,7 @@ class Upstream:
         request = httpcore.Request(
             method,
             httpcore.URL(**self._origin, target=self._prefix + target),
-            headers=headers,
+            headers=[(b"host", self._host), *headers],
             content=body,
             extensions={"timeout": {"connect": CONNECT, "read": timeout, "write": timeout}},
         )
@@ -158,7 +162,7 @@ class Upstream:
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as exc:
             raise Lost(f"it gave no answer: {exc}", sent=True) from exc
 
-    async def listen(self, target: str, host: str, headers: Headers, subprotocols: Sequence[str]) -> ClientConnection:
+    async def listen(self, target: str, headers: Headers, subprotocols: Sequence[str]) -> ClientConnection:
         """Opens a WebSocket. Little of what comes waits here: it is of the moment.
 
         Raises:
@@ -179,7 +183,7 @@ class Upstream:
         }
         try:
             if self.path:
-                return await unix_connect(self.path, f"ws://{host or 'worker'}{target}", **options)
+                return await unix_connect(self.path, f"ws://{LOCAL}{target}", **options)
             place = ("wss" if self._secure else "ws") + self.url[self.url.index(":") :]
             return await connect(f"{place}{target}", ssl=self._trust, **options)
         except (OSError, TimeoutError, EOFError) as exc:
