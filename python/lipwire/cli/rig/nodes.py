@@ -172,7 +172,7 @@ class Node(Server):
 
     async def session(self, session_id: str) -> tuple[int, dict[str, Any]]:
         """Status and body of its GET /session/{id}. Raises httpx.HTTPError."""
-        reply = await self.http.get(f"/session/{session_id}", timeout=QUICK)
+        reply = await self.http.get(f"/session/{session_id}")
         return reply.status_code, reply.json()
 
     async def workers(self) -> dict[int, Known]:

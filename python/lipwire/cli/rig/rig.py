@@ -145,7 +145,7 @@ class Rig:
         """Raises BadState: this kernel cannot."""
         self._network.place("node1")
         try:
-            self._network.slow("node1", self.plan.faults[0].how)
+            self._network.slow("node1", next(f.how for f in self.plan.faults if f.do == "slow"))
         except BadState as exc:
             raise BadState(f"--fault slow: this kernel has no netem ({exc})") from exc
         self._network.heal("node1")
@@ -182,7 +182,8 @@ class Rig:
         await _to_its_end(self._close())
 
     async def _close(self) -> None:
-        self._note("ending everything")
+        if self.nodes:
+            self._note("ending everything")
         tasks = [*self._tasks, *self._fillers.values()]
         self._tasks.clear()
         self._fillers.clear()
@@ -383,6 +384,8 @@ class Rig:
             return self._nats_back(fault, after)
         self._nats_away = True
         nats.since = now
+        if do in ("kill", "end", "restart"):
+            self._traffic = None  # it will begin to count anew
         match do:
             case "kill":
                 nats.process.signal(signal.SIGKILL)
