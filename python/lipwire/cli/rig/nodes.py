@@ -76,7 +76,7 @@ class Nats(Server):
         if program is None:
             raise BadState("nats-server is missing: apt install nats-server")
         self.url = f"nats://{place.address}:{place.ports[0]}"
-        command = [*place.prefix, program, "-a", place.address, "-p", str(place.ports[0])]
+        command = [*place.prefix, program, "-a", place.address, "-p", str(place.ports[0]), "-m", str(place.ports[1])]
         self.process = Running(self.name, command, environment({}), folder, self.log)
 
     async def _answers(self) -> bool:
@@ -87,6 +87,25 @@ class Nats(Server):
             return False
         writer.close()
         return True
+
+    async def traffic(self) -> Traffic:
+        """Its counters (/varz of its monitoring). Raises httpx.HTTPError, msgspec.DecodeError."""
+        async with httpx.AsyncClient(timeout=SLOW, trust_env=False) as http:
+            reply = await http.get(f"http://{self.place.address}:{self.place.ports[1]}/varz")
+        return msgspec.json.decode(reply.raise_for_status().content, type=Traffic)
+
+
+class Traffic(Struct, kw_only=True):
+    """What NATS says of itself: messages and bytes that came to it and left it since it began."""
+
+    in_msgs: int = 0
+    out_msgs: int = 0
+    in_bytes: int = 0
+    out_bytes: int = 0
+    subscriptions: int = 0
+    connections: int = 0
+    mem: int = 0
+    """Bytes of memory."""
 
 
 class Figures(Struct, kw_only=True):
@@ -153,7 +172,7 @@ class Node(Server):
 
     async def session(self, session_id: str) -> tuple[int, dict[str, Any]]:
         """Status and body of its GET /session/{id}. Raises httpx.HTTPError."""
-        reply = await self.http.get(f"/session/{session_id}", timeout=QUICK)
+        reply = await self.http.get(f"/session/{session_id}")
         return reply.status_code, reply.json()
 
     async def workers(self) -> dict[int, Known]:

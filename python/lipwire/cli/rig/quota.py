@@ -71,12 +71,11 @@ class Quotas:
         except OSError as exc:
             raise BadState(f"process {pid} gets no quota: {exc}") from exc
 
-    def throttled(self, name: str) -> float:
-        """Seconds that a group has stood still."""
-        fields = dict(line.split(" ", 1) for line in _read(self._root / name / "cpu.stat").splitlines() if " " in line)
-        if "throttled_time" in fields:
-            return int(fields["throttled_time"]) / 1e9
-        return int(fields.get("throttled_usec", 0)) / 1e6
+    def throttled(self, name: str) -> tuple[int, int]:
+        """How many periods a group has been at work in, and in how many of these it came to the end of its part."""
+        lines = (line.split(" ", 1) for line in _read(self._root / name / "cpu.stat").splitlines() if " " in line)
+        fields = dict(lines)
+        return int(fields.get("nr_periods", 0)), int(fields.get("nr_throttled", 0))
 
     def close(self) -> None:
         """Takes the groups away, whose processes must have ended. Safe to call twice."""

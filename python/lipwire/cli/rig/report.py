@@ -14,6 +14,7 @@ from rich.table import Table
 
 from ..density.report import MIB, load, machine
 from .calls import Call
+from .nodes import Traffic
 from .watch import Aftermath, Seen, percentile
 
 
@@ -25,6 +26,33 @@ class Memory(Struct, kw_only=True):
     after: int
     restarted: bool
     """A fault was there, so that they may be other processes."""
+
+
+class NatsUse(Struct, kw_only=True):
+    """What went through NATS, the cluster's own traffic and what the rig asks of it."""
+
+    seconds: float
+    in_msgs: int
+    out_msgs: int
+    in_bytes: int
+    out_bytes: int
+    subscriptions: int
+    """At the end,"""
+    mem: int
+    """and bytes of its memory then."""
+
+    @classmethod
+    def between(cls, before: Traffic, after: Traffic, seconds: float) -> NatsUse:
+        """Two looks at one server."""
+        return cls(
+            seconds=seconds,
+            in_msgs=after.in_msgs - before.in_msgs,
+            out_msgs=after.out_msgs - before.out_msgs,
+            in_bytes=after.in_bytes - before.in_bytes,
+            out_bytes=after.out_bytes - before.out_bytes,
+            subscriptions=after.subscriptions,
+            mem=after.mem,
+        )
 
 
 class Starts(Struct, kw_only=True):
@@ -80,6 +108,8 @@ class Result(Struct, kw_only=True):
     faults: list[Aftermath] = []
     seen: Seen = field(default_factory=Seen)
     memory: list[Memory] = []
+    nats: NatsUse | None = None
+    """None: it has been started again, or there is none."""
     left: list[str] = []
     """Processes, namespaces and shared memory that were there behind it."""
 
@@ -190,6 +220,9 @@ class Result(Struct, kw_only=True):
             rows.append(
                 (f"memory {one.node}", f"{one.before / MIB:.0f} MiB before, {one.after / MIB:.0f} after{again}")
             )
+        if (nats := self.nats) is not None:
+            text = f"{nats.in_msgs} messages in ({nats.in_bytes} bytes), {nats.out_msgs} out ({nats.out_bytes} bytes) "
+            rows.append(("NATS", text + f"in {nats.seconds:.0f} s; {nats.subscriptions} subscriptions now"))
         return rows
 
 

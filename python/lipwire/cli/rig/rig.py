@@ -26,9 +26,9 @@ from ...protocol import messages as m
 from ...provider.client import request
 from . import network as n
 from .calls import Balancer, Call, Habits, Load
-from .nodes import Nats, Node
+from .nodes import Nats, Node, Traffic
 from .processes import adopting, outlive, reap
-from .report import Memory, Result
+from .report import Memory, NatsUse, Result
 from .script import UNDONE, Fault, Step, steps
 from .speech import Script
 from .watch import NOT_THERE, Aftermath, Watch
@@ -85,6 +85,7 @@ class Rig:
         self._fillers: dict[Fault, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._memory: list[int] = []
+        self._traffic: Traffic | None = None
         self._twins = self._doubled = self._missing = 0
         self._nats_away = False
         self._first = 0.0
@@ -132,6 +133,7 @@ class Rig:
         if self._nats is not None and await self._watch.whole(plan.nodes) is None:
             raise BadState(f"the nodes do not find each other; node1 said: {self.nodes[0].process.last_words()}")
         self._memory = [node.memory() for node in self.nodes]
+        self._traffic = None if self._nats is None else await self._nats.traffic()
 
     def _check(self) -> None:
         """Raises BadState: a fault needs what there is not."""
@@ -143,7 +145,7 @@ class Rig:
         """Raises BadState: this kernel cannot."""
         self._network.place("node1")
         try:
-            self._network.slow("node1", self.plan.faults[0].how)
+            self._network.slow("node1", next(f.how for f in self.plan.faults if f.do == "slow"))
         except BadState as exc:
             raise BadState(f"--fault slow: this kernel has no netem ({exc})") from exc
         self._network.heal("node1")
@@ -180,7 +182,8 @@ class Rig:
         await _to_its_end(self._close())
 
     async def _close(self) -> None:
-        self._note("ending everything")
+        if self.nodes:
+            self._note("ending everything")
         tasks = [*self._tasks, *self._fillers.values()]
         self._tasks.clear()
         self._fillers.clear()
@@ -381,6 +384,8 @@ class Rig:
             return self._nats_back(fault, after)
         self._nats_away = True
         nats.since = now
+        if do in ("kill", "end", "restart"):
+            self._traffic = None  # it will begin to count anew
         match do:
             case "kill":
                 nats.process.signal(signal.SIGKILL)
@@ -532,6 +537,8 @@ class Rig:
         result.take(load.calls, load.missed)
         result.twins, result.doubled, result.missing = self._twins, self._doubled, self._missing
         result.seen = self._watch.seen
+        if self._nats is not None and self._traffic is not None and self._nats.since is None:
+            result.nats = NatsUse.between(self._traffic, await self._nats.traffic(), time.monotonic() - self._first)
         living = self._watch.living
         until = time.monotonic() + 10
         while True:

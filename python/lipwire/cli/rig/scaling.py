@@ -69,7 +69,7 @@ class Carried(Struct, kw_only=True):
     front: float
     """the front process."""
     throttled: list[float]
-    """Part of that window in which each worker stood still by its quota."""
+    """Part of the quota's periods of that window in which each worker came to the end of its quota."""
 
 
 class Scaling(Struct, kw_only=True):
@@ -97,7 +97,12 @@ class Scaling(Struct, kw_only=True):
             used = ", ".join(f"{100 * share:.0f} %" for share in one.cores)
             still = ", ".join(f"{100 * share:.0f} %" for share in one.throttled)
             line = f"{one.workers} worker{'s' if one.workers > 1 else ''}: {one.found.holds} sessions"
-            out.print(f"{line}; used {used} of a processor, stood still {still} of the time, front {one.front:.2f}")
+            if not one.found.holds:
+                out.print(f"{line}; {one.found.unproven or 'none was in time'}", markup=False)
+                continue
+            out.print(
+                f"{line}; used {used} of a processor, at their quota in {still} of its periods, front {one.front:.2f}"
+            )
             if one.found.fails is not None:
                 last = next(a for a in reversed(one.found.attempts) if a.count == one.found.fails and a.faults)
                 out.print(f"  at {one.found.fails}: {', '.join(f'{n} {what}' for what, n in last.faults.items())}")
@@ -215,7 +220,9 @@ class _Trial:
         if not faults:
             used = [(now - then) / elapsed for now, then in zip(self._times(), times, strict=True)]
             self.front, self.cores = used[0], used[1:]
-            self.throttled = [(now - then) / elapsed for now, then in zip(self._still(), still, strict=True)]
+            self.throttled = [
+                (now[1] - then[1]) / max(1, now[0] - then[0]) for now, then in zip(self._still(), still, strict=True)
+            ]
         late, cpu = told["late_ms"], told["cpu"]
         thrown = f"the generator was late by {late:.0f} ms" if late > LATE_MS else ""
         if cpu > 0.9:
@@ -228,7 +235,7 @@ class _Trial:
     def _times(self) -> list[float]:
         return [_seconds(pid) for pid in (self._node.process.pid, *(one.pid for one in self._held.values()))]
 
-    def _still(self) -> list[float]:
+    def _still(self) -> list[tuple[int, int]]:
         return [self._quotas.throttled(str(index)) for index in self._held]
 
 
