@@ -81,7 +81,7 @@ class Listening:
 
     def pause(self) -> None:
         """The agent hears nothing from now on."""
-        self._pause = None
+        self.forget_pause()
         if self._by_client is not None:
             self.spoken = None
             self._do(Commit())
@@ -196,7 +196,7 @@ class Listening:
 
     def _said(self, turn: Turn, event: b.UserText) -> Command | None:
         """A text of the user's is final, and counts. Returns the voice command in it."""
-        self._pause = None
+        self.forget_pause()
         self._saying.greeter.answered()
         turn.user_text = event.text
         start_ms = self._state.ms_at(turn.user_began_ns, turn.start_ms)
@@ -251,17 +251,24 @@ class Listening:
         if self._pause is None or self._state.clock < self._pause[1]:
             return
         quiet = self.spoken is None and self._interruptions.doubt is None and self._turns.open is None
-        newest, (turn, _) = self._turns.newest, self._pause
-        if newest is None or newest.start_reason != "speech":
-            self._pause = None  # something else has been said since
-        elif quiet and self._state.may_speak and self._state.accompanied:
-            self._pause = None
+        turn, _ = self._pause
+        if not self._state.accompanied:
+            self.forget_pause()  # whoever comes next has not asked it
+        elif quiet and self._state.may_speak:
+            self.forget_pause()
             self._turns.again(turn)
             turn.let_wait_ns = self._state.ns
             self._do(Respond(self._saying.expect_reply("speech"), None))
 
+    def forget_pause(self) -> bool:
+        """What ended with the wish to wait is not answered by itself. Returns whether there was any."""
+        waited, self._pause = self._pause is not None, None
+        return waited
+
     def left(self, user: str) -> None:
-        """A user is gone, and with him what only he would have ended."""
+        """A user is gone, and with him what only he would have ended, and what he wanted an answer to later."""
+        if self._pause is not None and (self._pause[0].user == user or not self._state.accompanied):
+            self.forget_pause()
         if self._by_client is not None and self._by_client.user == user:
             self._cut_speech("left")
 
@@ -339,11 +346,15 @@ class Listening:
             self._unanswered(aside, cause)
 
     def refuse_what_waits(self, transport: Transport) -> bool:
-        """What was said beside, and waits to be answered, is not. Returns whether there was any."""
+        """What was said beside, or with the wish to wait, and is to be answered later, is not. Returns whether there
+        was any."""
         waited = self._beside.take()
         for aside in waited:
             self._unanswered(aside, "interrupt", transport)
-        return bool(waited)
+        if self._pause is not None:
+            turn, _ = self._pause
+            turn.caused_by, turn.transport = "interrupt", transport
+        return self.forget_pause() or bool(waited)
 
     def _unanswered(self, aside: Aside, cause: Cause, transport: Transport = "http") -> None:
         if aside.said is not None:
@@ -366,7 +377,7 @@ class Listening:
         if self.spoken is None:
             return False
         aside = self._beside.of(self.spoken.turn)
-        return aside is None or aside.calls
+        return not self._beside.forgot(self.spoken.turn) and (aside is None or aside.calls)
 
     def forget_injected(self) -> None:
         """What was given to be thought of with what the user says will not be."""
