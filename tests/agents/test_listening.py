@@ -316,3 +316,33 @@ def test_what_is_injected_into_words_that_a_pause_has_forgotten_is_thought_of() 
     d.brain(b.SpeechStopped(0, "i2"), b.UserText("i2", "mm", True))
     d.reply("r2")
     assert (reply.id, reply.state) == ("r2", "begun")
+
+
+@pytest.mark.parametrize("then", ["speech", "interrupt", "a pause", "leaving"])
+def test_an_answer_that_the_brain_has_named_with_the_end_of_a_turn_is_let_go_by_its_name(then: str) -> None:
+    d = Desk(brain="realtime")
+    d("joined", "7")
+    d.brain(b.SpeechStarted(0, "i1"))
+    if then == "a pause":
+        d("pause")
+    elif then == "leaving":
+        d("farewell")
+    d.brain(b.SpeechStopped(1, None, "a1"))
+    if then == "a pause":
+        d("resume")
+    elif then == "speech":
+        d.brain(b.SpeechStarted(2, "i2"))
+    elif then == "interrupt":
+        assert d("interrupt") is True
+    assert [cut.reply_id for cut in d.of(c.Interrupted)] == ["a1"]
+    d.reply("a1", "Well.")
+    assert d.of(c.Play) == []
+
+
+def test_an_answer_that_the_brain_has_named_with_the_end_of_a_turn_is_that_turns() -> None:
+    d = Desk(brain="realtime")
+    d("joined", "7")
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(1, None, "a1"), b.UserText("i1", "What is it?", True))
+    d("speak", "One moment.")
+    d.reply("a1", "Well.")
+    assert d.live("a1").turn_id == 1 and d.of(c.Interrupted) == []

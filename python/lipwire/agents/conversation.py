@@ -536,8 +536,8 @@ class Conversation:
                     reply.turn.mark(name, at_ns)
             case b.SpeechStarted(onset_ns, item_id, aside):
                 self._listening.user_speaks(onset_ns, item_id, aside)
-            case b.SpeechStopped(end_ns, item_id):
-                self._listening.user_spoke(end_ns, item_id)
+            case b.SpeechStopped(end_ns, item_id, reply_id):
+                self._listening.user_spoke(end_ns, item_id, reply_id)
             case b.SpeechResumed():
                 self._listening.user_goes_on()
             case b.UserText():

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from ..errors import BadState
-from .actions import Begin, Caption, Commit, Emit, Hear, Respond, Spot, Tell
+from .actions import Begin, Caption, Commit, Emit, Hear, Interrupted, Respond, Spot, Tell
 from .beside import Aside, Beside, fate, unwanted
 from .brains import base as b
 from .config import MAX_TURN_MS
@@ -122,8 +122,8 @@ class Listening:
             self._interruptions.doubt.until = None
             self._interruptions.doubt.turns.append(turn)
 
-    def user_spoke(self, end_ns: int, item_id: str | None) -> None:
-        """A user has finished: an answer is due."""
+    def user_spoke(self, end_ns: int, item_id: str | None, reply_id: str | None = None) -> None:
+        """A user has finished: an answer is due. `reply_id`: what the brain calls it, where it has named it."""
         if item_id is None and self.spoken is not None:
             known: Turn | None = self.spoken.turn
         else:
@@ -131,6 +131,9 @@ class Listening:
         if self.spoken is not None and known in (None, self.spoken.turn):
             self.spoken = None
         if self._state.paused or self._state.winding_up:
+            refused = Reply("speech")
+            refused.state = "refused"
+            self._name(refused, reply_id)
             return
         if (aside := self._beside.of(known)) is not None and not aside.calls:
             aside.turn.user_ended_ns = end_ns
@@ -151,10 +154,17 @@ class Listening:
         self._state.items.add(item_id, turn)
         turn.user_ended_ns = end_ns
         injected, self.injected = self.injected, None
-        self._saying.expect(injected or Reply("speech"))
+        self._name(self._saying.expect(injected or Reply("speech")), reply_id)
         if self._interruptions.doubt is not None:
             timeout = self._config.turn_detection.false_interruption_timeout
             self._interruptions.doubt.until = self._state.after(timeout)
+
+    def _name(self, reply: Reply, reply_id: str | None) -> None:
+        """The brain has named the answer to what a user has said, if it has; one that is not wanted is let go."""
+        if reply_id is not None:
+            self._saying.named(reply, reply_id)
+            if reply.state == "refused":
+                self._do(Interrupted(reply_id, 0.0, ""))
 
     def user_goes_on(self) -> None:
         """After a pause in his turn: who listens nods."""
