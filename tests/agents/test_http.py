@@ -584,6 +584,13 @@ def test_what_repeats_a_secret_is_not_told() -> None:
     assert http.harmless("is http://[ a URL?", "http://[") == "is *** a URL?"
 
 
+def test_the_last_word_of_a_text_is_no_secret() -> None:
+    for text in ("no flight today", "in-flight meals"):
+        assert http.harmless(text, "http://a.test?q=find%20me%20a%20flight", "find me a flight", "My flight") == text
+    for scheme in ("Bearer", "basic", "Token", "Key"):
+        assert http.harmless("given: sk-1234", "http://a.test", f"{scheme} sk-1234") == "given: ***"
+
+
 @pytest.mark.parametrize(
     ("secret", "told"),
     [

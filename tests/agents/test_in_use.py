@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sysconfig
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,11 @@ def test_for_whom_the_servers_own_stand_in_is_told() -> None:
     asked = config.stands_in_for
     assert parse_join(join_body(config, "v2"), "v2").stands_in_for == asked
     assert asked == StandsInFor(ears="deepgram", voice="minimax", model="anthropic")
-    own = {"asr": {"vendor": "ares"}, "tts": {"vendor": "minimax", "params": {"key": "k", "voice_id": "v"}}}
+    own: dict[str, Any] = {
+        "asr": {"vendor": "ares"},
+        "tts": {"vendor": "minimax", "params": {"key": "k", "voice_id": "v"}},
+        "llm": {"vendor": "anthropic", "api_key": "k"},
+    }
     assert parse_join({"name": "n", "properties": properties | own}, "v2").stands_in_for == StandsInFor()
     fell = instead("espeak", "hibari", "it is damaged")
     used: dict[Part, InUse] = {"ears": InUse(name="tiny.en"), "voice": fell, "turns": InUse(name="silence")}

@@ -157,6 +157,20 @@ def test_a_brain_that_tells_no_texts_answers_what_was_said() -> None:
         d("interrupt")
 
 
+def test_what_was_a_noise_until_it_was_understood_is_answered_by_a_brain_that_had_named_its_answer() -> None:
+    """It was told that nobody wants that."""
+    d = Desk(brain="realtime")
+    speaking(d)
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(0, "i1", "a1"))
+    d.run(2.2)
+    assert not d.held and [told.reply_id for told in d.of(c.Interrupted)] == ["a1"]
+    d.brain(b.UserText("i1", "No, the other one.", True))
+    [asked] = d.of(c.Respond)
+    d("asked", asked.reply, "a2")
+    d.reply("a2", "The other one.")
+    assert asked.reply.turn_id == d.conversation.turns.newest_id
+
+
 @pytest.mark.parametrize("minor", [True, False])
 def test_speech_to_text_that_fails(minor: bool) -> None:
     """The model has heard it by itself, and answers; or nobody has, and the agent goes on."""

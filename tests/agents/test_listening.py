@@ -11,7 +11,7 @@ from lipwire.agents.brains import base as b
 from lipwire.agents.config import TurnDetection
 from lipwire.agents.events import SpeechCut
 from lipwire.agents.listening import PAUSE, loud
-from lipwire.agents.options import Filler, Interruption
+from lipwire.agents.options import Filler, Greeting, Interruption, Silence
 from lipwire.agents.think_actions import ThinkActions
 from lipwire.errors import BadState
 from support.conversing import Desk, shown, speaking
@@ -188,7 +188,7 @@ def test_speech_lasts_a_minute_where_the_settings_of_now_have_a_client_end_it() 
 
 def wished(text: str = "My number is, hold on.") -> Desk:
     d = Desk(turn_detection=TurnDetection(end_of_speech="semantic"))
-    d("joined", "7")
+    d("hear", "7", bytes(320))
     d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(1, "i1"), b.UserText("i1", text, True))
     assert d.conversation.state == "listening"
     return d
@@ -227,3 +227,122 @@ def test_what_becomes_of_a_wish_to_wait(what: str) -> None:
             d.brain(b.SpeechStopped(1, "i2"), b.UserText("i2", "", True))
     d.run(PAUSE + 1.0)
     assert len(d.of(c.Respond)) == (what == "a noise")
+
+
+@pytest.mark.parametrize("what", ["speak", "silence", "greeting"])
+def test_words_of_the_agents_own_answer_no_wish_to_wait(what: str) -> None:
+    d = wished("What is the price? Hold on.")
+    if what == "silence":
+        d.conversation.config.silence = Silence(timeout_ms=5000, action="speak", content="Still there?")
+        d.run(6.0)
+    elif what == "speak":
+        d("speak", "Please note.", "APPEND")
+    else:
+        d.conversation.config.llm.greeting_message = "Hello!"
+        d.conversation.config.greeting = Greeting(mode="single_every")
+        d("joined", "8")
+    for said in list(d.conversation._saying.waiting):
+        d.reply(said.id, "Words.")
+        d("over", said)
+    d.conversation.config.silence = None
+    d.run(PAUSE + 1.0)
+    [asked] = d.of(c.Respond)
+    d("asked", asked.reply, "r1")
+    d.reply("r1")
+    assert asked.reply.turn_id == 1
+
+
+@pytest.mark.parametrize("asks", ["tell", "think", "respond", "silence"])
+def test_what_is_asked_later_answers_a_wish_to_wait_with_it(asks: str) -> None:
+    d = wished("What is the price? Hold on.")
+    if asks == "silence":
+        d.conversation.config.silence = Silence(timeout_ms=5000, action="think", content="Go on.")
+        d.run(6.0)
+        d.conversation.config.silence = None
+    elif asks == "respond":
+        d("respond")
+    else:
+        d(asks, "And Rome?")
+    d.reply("r1")
+    d("over", d.live("r1"))
+    d.done.clear()
+    d("speak", "Please note.", "APPEND")  # a newer turn, of no question
+    d.run(PAUSE + 1.0)
+    assert d.of(c.Respond) == []
+
+
+def test_an_interruption_takes_back_the_answer_to_a_wish_to_wait() -> None:
+    d = wished()
+    assert d("interrupt", "rtm") is True
+    assert d("interrupt") is False
+    d.run(PAUSE + 1.0)
+    assert d.of(c.Respond) == []
+    [turn] = d.conversation.turns.as_list()
+    assert (turn["end_reason"], turn["caused_by"], turn["transport"]) == ("no_reply", "interrupt", "rtm")
+
+
+@pytest.mark.parametrize("gone", ["alone", "another stays", "the channel"])
+def test_nobody_else_gets_the_answer_to_a_wish_to_wait(gone: str) -> None:
+    d = wished("What is my balance? Hold on.")
+    if gone == "another stays":
+        d("joined", "8")
+    if gone == "the channel":
+        d("out_of_channel", "gone")
+        d.run(PAUSE + 1.0)
+    else:
+        d("left", "7")
+    d("joined", "8")
+    d.run(PAUSE + 1.0)
+    assert d.of(c.Respond) == []
+
+
+def test_who_is_back_in_time_gets_the_answer_to_a_wish_to_wait() -> None:
+    d = wished()
+    d("out_of_channel", "gone")
+    d.run(5.0)
+    d("joined", "7")
+    d.run(PAUSE)
+    assert len(d.of(c.Respond)) == 1
+
+
+def test_what_is_injected_into_words_that_a_pause_has_forgotten_is_thought_of() -> None:
+    d = Desk(interruption=Interruption(enabled=False))
+    speaking(d)
+    d.brain(b.SpeechStarted(0, "i2", True))
+    d("pause")
+    d("resume")
+    reply = d("think", "It rains.", ThinkActions(listening="inject"))
+    assert [told.respond for told in d.of(c.Tell)] == [True]
+    d.brain(b.SpeechStopped(0, "i2"), b.UserText("i2", "mm", True))
+    d.reply("r2")
+    assert (reply.id, reply.state) == ("r2", "begun")
+
+
+@pytest.mark.parametrize("then", ["speech", "interrupt", "a pause", "leaving"])
+def test_an_answer_that_the_brain_has_named_with_the_end_of_a_turn_is_let_go_by_its_name(then: str) -> None:
+    d = Desk(brain="realtime")
+    d("joined", "7")
+    d.brain(b.SpeechStarted(0, "i1"))
+    if then == "a pause":
+        d("pause")
+    elif then == "leaving":
+        d("farewell")
+    d.brain(b.SpeechStopped(1, None, "a1"))
+    if then == "a pause":
+        d("resume")
+    elif then == "speech":
+        d.brain(b.SpeechStarted(2, "i2"))
+    elif then == "interrupt":
+        assert d("interrupt") is True
+    assert [cut.reply_id for cut in d.of(c.Interrupted)] == ["a1"]
+    d.reply("a1", "Well.")
+    assert d.of(c.Play) == []
+
+
+def test_an_answer_that_the_brain_has_named_with_the_end_of_a_turn_is_that_turns() -> None:
+    d = Desk(brain="realtime")
+    d("joined", "7")
+    d.brain(b.SpeechStarted(0, "i1"), b.SpeechStopped(1, None, "a1"), b.UserText("i1", "What is it?", True))
+    d("speak", "One moment.")
+    d.reply("a1", "Well.")
+    assert d.live("a1").turn_id == 1 and d.of(c.Interrupted) == []

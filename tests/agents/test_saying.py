@@ -71,6 +71,27 @@ def test_an_answer_that_the_brain_has_named_and_that_is_let_go_is_not_said(why: 
     assert (after.state, d.conversation.turns.newest_id) == ("begun", after.turn_id)
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_an_answer_has_its_time_from_when_all_before_it_is_handed_over(kept: bool) -> None:
+    """As OpenAI Realtime begins one after the other."""
+    d = Desk(brain="realtime")
+    d("joined", "7")
+    terms = d("think", "Read the terms.", interruptable=False)
+    d("asked", terms, "r1")
+    d.reply("r1", "Terms, part", 60_000, finish=False)
+    d.play("r1")
+    d.run(1.0)
+    reply = d("ask", "And Rome?", "7", interruptable=not kept)
+    d("asked", reply, "r2")
+    d.run(20.0)
+    assert reply.state == "asked" and d.conversation.turns.as_list()[1]["end_reason"] is None
+    d.brain(b.ReplyFinished("r1", "Terms, part"))
+    d.run(10.0)
+    assert reply.state == "asked" and d.of(c.Interrupted) == []
+    d.run(6.0)
+    assert reply.state == "refused" and d.of(c.Interrupted) == [c.Interrupted("r2", 0.0, "")]
+
+
 def test_an_answer_that_must_not_be_interrupted_by_the_user_is_by_who_says_so() -> None:
     d = Desk()
     d("joined", "7")

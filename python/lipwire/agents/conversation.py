@@ -177,6 +177,7 @@ class Conversation:
         if silence.action == "speak":
             self._say(silence.content, "silence")
         else:
+            self._listening.forget_pause()
             self.turns.begin("silence", self._state.now_ms).action = "think"
             self._do(Tell(self._expect_reply("silence"), silence.content, "user"))
 
@@ -310,6 +311,7 @@ class Conversation:
     def _turn_of(self, reason: StartReason, user: str) -> Turn:
         """Begins a turn that nobody speaks, in the place of what waits for an answer, or may yet turn out to."""
         self._saying.let_go(force=False)
+        self._listening.forget_pause()
         if self._interruptions.settled is not None:
             self._interruptions.settled.replaced = True
         turn = self.turns.begin(reason, self._state.now_ms, user)
@@ -534,8 +536,8 @@ class Conversation:
                     reply.turn.mark(name, at_ns)
             case b.SpeechStarted(onset_ns, item_id, aside):
                 self._listening.user_speaks(onset_ns, item_id, aside)
-            case b.SpeechStopped(end_ns, item_id):
-                self._listening.user_spoke(end_ns, item_id)
+            case b.SpeechStopped(end_ns, item_id, reply_id):
+                self._listening.user_spoke(end_ns, item_id, reply_id)
             case b.SpeechResumed():
                 self._listening.user_goes_on()
             case b.UserText():

@@ -440,12 +440,15 @@ LEAST_SEGMENT = 16
 PART = 16
 """So many characters of a secret that is as long or longer give it away."""
 HIDDEN = "***"
+_SCHEME = re.compile(r"(?i:bearer|basic|token|key|bot) +(.+)")
+"""Credentials of a header, behind the word that says of which kind."""
 
 
 def _known(url: str, secrets: Iterable[str | None]) -> set[str]:
     """The secrets of a request, in each way in which texts have them."""
-    known = secrets_of(url) | {secret for secret in secrets if secret}
-    known |= {secret.rpartition(" ")[2] for secret in known}  # of "Bearer ..."
+    given = {secret for secret in secrets if secret}
+    behind = (_SCHEME.fullmatch(secret) for secret in given)
+    known = secrets_of(url) | given | {found[1] for found in behind if found is not None}
     with suppress(ValueError):  # no URL: all of it is one
         parts = urlsplit(url)
         if parts.password:

@@ -131,6 +131,8 @@ class Interruptions:
         self._saying.cut_off([reply for reply in doubt.answers if reply.id in self._saying.live])
         due = self._saying.due
         if due is not None and due.reason != "think":  # what was given meanwhile is answered all the same
+            if due.id and due.state == "asked":  # the brain drops it, and will not give it again by itself
+                doubt.answers.append(due)
             self._saying.let_go()
         self._turns.drop_open(self._state.now_ms)
         self.settled = doubt

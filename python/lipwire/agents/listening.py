@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from ..errors import BadState
-from .actions import Begin, Caption, Commit, Emit, Hear, Respond, Spot, Tell
+from .actions import Begin, Caption, Commit, Emit, Hear, Interrupted, Respond, Spot, Tell
 from .beside import Aside, Beside, fate, unwanted
 from .brains import base as b
 from .config import MAX_TURN_MS
@@ -81,7 +81,7 @@ class Listening:
 
     def pause(self) -> None:
         """The agent hears nothing from now on."""
-        self._pause = None
+        self.forget_pause()
         if self._by_client is not None:
             self.spoken = None
             self._do(Commit())
@@ -122,8 +122,8 @@ class Listening:
             self._interruptions.doubt.until = None
             self._interruptions.doubt.turns.append(turn)
 
-    def user_spoke(self, end_ns: int, item_id: str | None) -> None:
-        """A user has finished: an answer is due."""
+    def user_spoke(self, end_ns: int, item_id: str | None, reply_id: str | None = None) -> None:
+        """A user has finished: an answer is due. `reply_id`: what the brain calls it, where it has named it."""
         if item_id is None and self.spoken is not None:
             known: Turn | None = self.spoken.turn
         else:
@@ -131,6 +131,9 @@ class Listening:
         if self.spoken is not None and known in (None, self.spoken.turn):
             self.spoken = None
         if self._state.paused or self._state.winding_up:
+            refused = Reply("speech")
+            refused.state = "refused"
+            self._name(refused, reply_id)
             return
         if (aside := self._beside.of(known)) is not None and not aside.calls:
             aside.turn.user_ended_ns = end_ns
@@ -151,10 +154,17 @@ class Listening:
         self._state.items.add(item_id, turn)
         turn.user_ended_ns = end_ns
         injected, self.injected = self.injected, None
-        self._saying.expect(injected or Reply("speech"))
+        self._name(self._saying.expect(injected or Reply("speech")), reply_id)
         if self._interruptions.doubt is not None:
             timeout = self._config.turn_detection.false_interruption_timeout
             self._interruptions.doubt.until = self._state.after(timeout)
+
+    def _name(self, reply: Reply, reply_id: str | None) -> None:
+        """The brain has named the answer to what a user has said, if it has; one that is not wanted is let go."""
+        if reply_id is not None:
+            self._saying.named(reply, reply_id)
+            if reply.state == "refused":
+                self._do(Interrupted(reply_id, 0.0, ""))
 
     def user_goes_on(self) -> None:
         """After a pause in his turn: who listens nods."""
@@ -196,7 +206,7 @@ class Listening:
 
     def _said(self, turn: Turn, event: b.UserText) -> Command | None:
         """A text of the user's is final, and counts. Returns the voice command in it."""
-        self._pause = None
+        self.forget_pause()
         self._saying.greeter.answered()
         turn.user_text = event.text
         start_ms = self._state.ms_at(turn.user_began_ns, turn.start_ms)
@@ -251,17 +261,24 @@ class Listening:
         if self._pause is None or self._state.clock < self._pause[1]:
             return
         quiet = self.spoken is None and self._interruptions.doubt is None and self._turns.open is None
-        newest, (turn, _) = self._turns.newest, self._pause
-        if newest is None or newest.start_reason != "speech":
-            self._pause = None  # something else has been said since
-        elif quiet and self._state.may_speak and self._state.accompanied:
-            self._pause = None
+        turn, _ = self._pause
+        if not self._state.accompanied:
+            self.forget_pause()  # whoever comes next has not asked it
+        elif quiet and self._state.may_speak:
+            self.forget_pause()
             self._turns.again(turn)
             turn.let_wait_ns = self._state.ns
             self._do(Respond(self._saying.expect_reply("speech"), None))
 
+    def forget_pause(self) -> bool:
+        """What ended with the wish to wait is not answered by itself. Returns whether there was any."""
+        waited, self._pause = self._pause is not None, None
+        return waited
+
     def left(self, user: str) -> None:
-        """A user is gone, and with him what only he would have ended."""
+        """A user is gone, and with him what only he would have ended, and what he wanted an answer to later."""
+        if self._pause is not None and (self._pause[0].user == user or not self._state.accompanied):
+            self.forget_pause()
         if self._by_client is not None and self._by_client.user == user:
             self._cut_speech("left")
 
@@ -339,11 +356,15 @@ class Listening:
             self._unanswered(aside, cause)
 
     def refuse_what_waits(self, transport: Transport) -> bool:
-        """What was said beside, and waits to be answered, is not. Returns whether there was any."""
+        """What was said beside, or with the wish to wait, and is to be answered later, is not. Returns whether there
+        was any."""
         waited = self._beside.take()
         for aside in waited:
             self._unanswered(aside, "interrupt", transport)
-        return bool(waited)
+        if self._pause is not None:
+            turn, _ = self._pause
+            turn.caused_by, turn.transport = "interrupt", transport
+        return self.forget_pause() or bool(waited)
 
     def _unanswered(self, aside: Aside, cause: Cause, transport: Transport = "http") -> None:
         if aside.said is not None:
@@ -366,7 +387,7 @@ class Listening:
         if self.spoken is None:
             return False
         aside = self._beside.of(self.spoken.turn)
-        return aside is None or aside.calls
+        return not self._beside.forgot(self.spoken.turn) and (aside is None or aside.calls)
 
     def forget_injected(self) -> None:
         """What was given to be thought of with what the user says will not be."""

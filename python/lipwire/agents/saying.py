@@ -346,8 +346,13 @@ class Saying:
             self._do(Show(feeling))
 
     def look(self) -> None:
-        """Looks at the clock: what was waited for too long is not to come any more."""
+        """Looks at the clock: what was waited for too long is not to come any more. An answer that the brain has named
+        has its time from when all is handed over that is said before it."""
         due = self.due
+        if any(not (reply.written or reply.complete) for reply in self.live.values()):
+            for reply in (*self.waiting, *([due] if due is not None else [])):
+                if reply.id and reply.state == "asked" and not reply.own_words:
+                    reply.expected_until = self._state.after(REPLY_DUE)
         if due is not None and due.state == "asked" and self._state.clock >= due.expected_until:
             self.let_go(status=t.ENDED)
             self._turns.drop_open(self._state.now_ms)

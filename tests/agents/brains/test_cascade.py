@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ from lipwire.agents.brains.base import (
 )
 from lipwire.agents.brains.cascade import CascadeBrain
 from lipwire.agents.config import AgentConfig, Llm, Tool
-from lipwire.agents.options import Vendor
+from lipwire.agents.options import StandsInFor, Vendor
 from lipwire.agents.speech import judge, turn_detector
 from lipwire.agents.speech.offline_stt import what_hears
 from lipwire.audio import espeak as voice
@@ -208,6 +209,26 @@ async def test_what_falls_back_is_told_to_who_runs_it(monkeypatch: pytest.Monkey
     assert isinstance(changed, CascadeBrain)
     assert changed.in_use()["ears"] == InUse(name="gpt-transcribe") and changed.in_use()["voice"].name == "alloy"
     await changed.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "stands_in"),
+    [
+        ({"llm.url": "http://127.0.0.1:2"}, False),
+        ({"llm.api_key": "k"}, False),
+        ({"llm.api_key": None}, True),
+        ({"llm.max_history": 3}, True),
+    ],
+)
+async def test_the_servers_own_model_stands_in_until_the_client_brings_its_own(
+    changes: dict[str, Any], stands_in: bool
+) -> None:
+    config = AgentConfig(name="a", channel="c", voice="alloy", llm=Llm(url="http://127.0.0.1:1"))
+    config.stands_in_for = StandsInFor(voice="minimax", model="anthropic")
+    brain = CascadeBrain(config, Services(stt_url="http://127.0.0.1:1", tts_url="http://127.0.0.1:1"))
+    brain.update(changes)
+    assert ("model" in brain.in_use()) is stands_in and brain.in_use()["voice"].instead_of == "minimax"
+    await brain.close()
 
 
 async def test_of_a_clients_vendor_the_name_is_told_whatever_its_voice() -> None:

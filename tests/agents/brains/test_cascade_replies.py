@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -119,6 +120,21 @@ async def test_the_voice_of_before_is_closed_though_the_agent_ends_meanwhile() -
         await asyncio.sleep(0.05)
         assert s.brain._replies._tts is not old and not closed
     assert closed == [old]
+
+
+async def test_the_voice_of_before_is_closed_though_the_agent_ends_at_once() -> None:
+    closed = []
+    async with scene() as s:
+        for voice in ("nova", "echo"):
+            old = s.brain._replies._tts
+
+            async def closes(of: Any = old, close: Any = old.close) -> None:
+                closed.append(of)
+                await close()
+
+            old.close = closes  # type: ignore[method-assign]
+            s.brain.update({"voice": voice})
+    assert len(closed) == 2 == len(set(closed))
 
 
 async def test_a_reply_that_is_refused_as_it_begins_is_none() -> None:

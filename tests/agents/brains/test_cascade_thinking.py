@@ -424,6 +424,20 @@ async def test_what_a_service_refuses_is_asked_of_it_once(custom: bool) -> None:
         assert s.asked()[0][1].startswith("question 0")
 
 
+@pytest.mark.parametrize("fails", [Answer(status=503), Answer(status=401), Answer("Well", break_after=1)])
+async def test_what_fails_by_the_way_takes_no_metadata_with_it(fails: Answer) -> None:
+    healthy = False
+
+    async with scene(lambda body: "Fine." if healthy else fails, llm={"metadata_enabled": True, "custom": True}) as s:
+        s.brain.tell("question 0", metadata={"ticket": "17"})
+        assert (await s.record.wait(ReplyFinished)).reason == "failed"
+        healthy = True
+        s.brain.tell("question 1")
+        assert (await s.record.wait(ReplyFinished, 2)).reason == "done"
+        stamped = [one["metadata"] for one in s.chat.requests[-1]["messages"] if "metadata" in one]
+        assert stamped == [{"ticket": "17"}]
+
+
 async def test_a_custom_service_is_told_the_turn_and_the_time_of_each_message() -> None:
     system = [{"role": "system", "content": "Be brief."}]
     told = {"custom": True, "metadata_enabled": True, "extra_metadata": {"who": "x"}, "system_messages": system}

@@ -162,18 +162,21 @@ def test_what_came_with_several_messages_for_one_answer_is_joined() -> None:
     assert context.metadata() == {}
 
 
-def test_what_came_with_a_request_that_failed_goes_with_no_other() -> None:
+def test_what_came_with_a_request_that_was_refused_goes_with_no_other() -> None:
     context = ChatContext(10)
     context.add("user", "one", {"screen": "1"})
     context.said("r1", "First.")
     context.add("user", "two", {"screen": "2"})
     context.add("user", "three", {"zoom": "4"})
     assert context.metadata("r2") == {"screen": "2", "zoom": "4"}
-    context.failed("r2")
+    asked = list(context.unanswered("r2"))
+    context.add("user", "meanwhile", {"zone": "3"})
+    context.refused(asked)
+    assert context.metadata("r3") == {"zone": "3"}
     context.add("user", "four", {"who": "x"})
-    assert context.metadata("r3") == {"who": "x"}
+    assert context.metadata("r3") == {"who": "x", "zone": "3"}
     stamped = [m.get("metadata") for m in context.messages(stamped=True)]
-    assert stamped == [{"screen": "1"}, None, None, None, {"who": "x"}]
+    assert stamped == [{"screen": "1"}, None, None, None, {"zone": "3"}, {"who": "x"}]
 
 
 def test_what_came_with_many_messages_is_bounded() -> None:

@@ -125,6 +125,25 @@ async def test_without_turn_detection_commit_ends_the_turn() -> None:
         assert fake.sessions[1]["audio"]["input"]["turn_detection"]["type"] == "server_vad"
 
 
+@pytest.mark.parametrize("detects", [True, False])
+async def test_the_answer_to_a_turn_that_commit_ends_is_known_though_it_has_to_wait(detects: bool) -> None:
+    async with script(turn_detection=TurnDetection(enabled=detects)) as (brain, record, service):
+        await service.begin("r1")
+        await service.say("r1", "A long answer.")
+        await record.wait(ReplyAudio)
+        if detects:
+            await service.send("input_audio_buffer.speech_started", audio_start_ms=0, item_id="u2")
+            await record.wait(SpeechStarted)
+        brain.commit()
+        named = (await record.wait(SpeechStopped)).reply_id
+        assert named and len(record.of(ReplyStarted)) == 1
+        brain.interrupted(named, 0.0, "")
+        await service.end("r1", "cancelled")
+        after = brain.tell("And Rome?")
+        await until(lambda: service.of("response.create"))
+        assert [event["event_id"] for event in service.of("response.create")] == [after]
+
+
 async def test_text_in_and_instructions_for_one_reply() -> None:
     async with scene(llm=Llm(input_modalities=["text", "image"])) as (brain, record, fake):
         brain.tell("you are in Bonn", "system", respond=False)

@@ -185,3 +185,14 @@ async def test_what_is_no_secret_of_this_request_is_told() -> None:
         one = Caller([tool], lambda event: None, variables={"city": "Berlin", "state": "paid"})
         result = await call(one, '{"city": "x"}')
     assert "no flights from *** today; try Munich, it is paid" in result
+
+
+async def test_of_a_body_a_variable_is_a_secret_though_it_is_short_and_a_word_is_none() -> None:
+    wrong = "pin 48213 is wrong; no flight today, find another"
+    body = {"task": "find me a flight", "mode": "find", "pin": "{{template_variables.pin}}"}
+    tool = Tool(name="weather", parameters=PARAMETERS)
+    async with FakeServer(lambda request: Response(404, wrong.encode(), "text/plain")) as server:
+        tool.server = ToolServer(url=server.url, body=body)
+        one = Caller([tool], lambda event: None, variables={"pin": "48213"})
+        result = await call(one, '{"city": "x"}')
+    assert "pin *** is wrong; no flight today, find another" in result

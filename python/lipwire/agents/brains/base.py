@@ -45,10 +45,12 @@ class SpeechStarted(Struct, frozen=True, tag=True):
 
 class SpeechStopped(Struct, frozen=True, tag=True):
     """The user's turn is over. `end_ns` (CLOCK_MONOTONIC) is when that was decided, silence_duration_ms included;
-    `item_id` that of its text, where the brain knows it already."""
+    `item_id` that of its text, where the brain knows it already; `reply_id` that of its answer, where the brain has
+    named it, which may have to wait before it begins."""
 
     end_ns: int
     item_id: str | None = None
+    reply_id: str | None = None
 
 
 class SpeechResumed(Struct, frozen=True, tag=True):

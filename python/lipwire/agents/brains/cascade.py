@@ -165,6 +165,8 @@ class CascadeBrain:
         tts = self._replies.as_asked(changes) if "voice" in changes else None
         config = self._state.config
         apply(config, changes)
+        if changes.get("llm.url") or changes.get("llm.api_key"):  # the client brings what it had not
+            config.stands_in_for = structs.replace(config.stands_in_for, model="")
         self._state.context.limit = config.llm.max_history
         self._thinking.update()
         self._hearing.update()

@@ -78,9 +78,13 @@ class CascadeReplies:
         self._tts = make_tts(state.config, services)
         self._replies: dict[str, ChainedReply] = {}
         """Those that are not handed over, in order."""
+        self._retiring: set[Tts] = set()
+        """What spoke before, and is not closed yet."""
 
     async def close(self) -> None:
         self._replies.clear()
+        while self._retiring:
+            await self._retiring.pop().close()
         await self._tts.close()
 
     # ---- the voice
@@ -110,14 +114,14 @@ class CascadeReplies:
         self._state.config.spare_voice = self._state.config.missing_voice = ""
         old, self._tts = self._tts, tts
         self.begin_voice()
+        self._retiring.add(old)
         self._state.spawn(self._retire(old, list(self._replies.values())))
 
     async def _retire(self, tts: Tts, replies: list[ChainedReply]) -> None:
-        try:
-            for reply in replies:
-                await reply.finished.wait()
-        finally:  # also where the brain is closed meanwhile
-            await tts.close()
+        for reply in replies:
+            await reply.finished.wait()
+        await tts.close()
+        self._retiring.discard(tts)  # not before: where this is broken off, `close` closes it
 
     # ---- those that wait
 

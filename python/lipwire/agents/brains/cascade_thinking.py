@@ -33,6 +33,8 @@ from .dialects import Question
 from .dialects.base import question
 from .tools import Caller
 
+REFUSES_BODY = (400, 413, 422)
+"""Statuses that may be for what a request says: the same would be refused again."""
 PICTURE_SECONDS = 3.0
 """Age at which a picture is too old to be shown to the model."""
 
@@ -104,9 +106,6 @@ class CascadeThinking:
             else:
                 self._replies.stamp(reply, "first_token")
                 speech.say(reply.reads(self._thinker.answer(self._state.context.messages(reply.id)), last=True))
-        except ServiceError:
-            self._state.context.failed(reply.id)
-            raise
         finally:
             self._state.context.noted(reply.id)
 
@@ -143,11 +142,17 @@ class CascadeThinking:
             toolbox = self._caller.toolbox
             answer = self._chat.completion(toolbox.names)
             asked = self._question(reply, toolbox.for_chat(), picture, may_call=left > 0)
+            unanswered = list(self._state.context.unanswered(reply.id))
             body = await self._chat.body(asked)
             reply.next_part()
-            async with aclosing(self._chat.stream(body, answer)) as stream:
-                async for piece in stream:
-                    await self._piece(reply, speech, piece, answer)
+            try:
+                async with aclosing(self._chat.stream(body, answer)) as stream:
+                    async for piece in stream:
+                        await self._piece(reply, speech, piece, answer)
+            except ServiceError as exc:
+                if exc.status in REFUSES_BODY:
+                    self._state.context.refused(unanswered)
+                raise
             speech.end_sentence()
             for problem in answer.problems:
                 self._state.emit(Failed("LLM_ERROR", problem, reply.id, minor=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -71,6 +71,8 @@ class _Entry(Struct, eq=False):
     """Whether it was said as it is, and answers nothing."""
     late: bool = False
     """Whether it became known after what stands behind it."""
+    refused: bool = False
+    """Whether a request was refused that its metadata went with: that goes with no other."""
 
     @property
     def runs(self) -> bool:
@@ -85,7 +87,7 @@ class _Entry(Struct, eq=False):
     @property
     def stamps(self) -> dict[str, Any]:
         """What a message of it says of itself, for a service that wants to know."""
-        about = {"metadata": self.metadata} if self.metadata else {}
+        about = {"metadata": self.metadata} if self.metadata and not self.refused else {}
         return {"turn_id": self.turn, "timestamp": self.at_ms, **about}
 
     def messages(self, whole: bool) -> list[dict[str, Any]]:
@@ -151,16 +153,17 @@ class ChatContext:
         """What came with the last message of a user's among those of `messages`, and with those before it that one
         answer is for; of two values of a name the later one."""
         joined: dict[str, str] = {}
-        for entry in self._unanswered(speaking):
-            joined |= {name: value for name, value in entry.metadata.items() if name not in joined}
+        for entry in self.unanswered(speaking):
+            if not entry.refused:
+                joined |= {name: value for name, value in entry.metadata.items() if name not in joined}
         return dict(list(joined.items())[:MAX_METADATA])
 
-    def failed(self, speaking: str) -> None:
-        """The request for this reply has failed, maybe for what came with its messages: that goes with no other."""
-        for entry in self._unanswered(speaking):
-            entry.metadata = {}
+    def refused(self, asked: Iterable[_Entry]) -> None:
+        """A request for an answer to these has been refused, maybe for what came with them: that goes with no other."""
+        for entry in asked:
+            entry.refused = True
 
-    def _unanswered(self, speaking: str | None) -> Iterator[_Entry]:
+    def unanswered(self, speaking: str | None) -> Iterator[_Entry]:
         """The messages of the user's that one answer is for, the newest first."""
         asked = False
         for entry in reversed(self._up_to(speaking)):

@@ -218,10 +218,10 @@ class RealtimeBrain:
         if not respond:
             return None
         self._show()
-        return self._replies.answer({}, kept=not interruptable)
+        return self._replies.answer(RealtimeReply("chat", {}), kept=not interruptable)
 
     def respond(self, instructions: str | None = None) -> str:
-        return self._replies.answer({"instructions": instructions} if instructions else {})
+        return self._replies.answer(RealtimeReply("chat", {"instructions": instructions} if instructions else {}))
 
     def commit(self) -> None:
         if self._append:
@@ -229,10 +229,10 @@ class RealtimeBrain:
             self._append.clear()
         self._link.send({"type": "input_audio_buffer.commit"})
         self._state.stopped_ns = time.monotonic_ns()
-        if self._speaking:
-            self._speaking = False
-            self._state.emit(SpeechStopped(self._state.stopped_ns))
-        self._replies.answer({})
+        self._speaking = False
+        answer = RealtimeReply("chat", {})
+        self._state.emit(SpeechStopped(self._state.stopped_ns, reply_id=answer.id))
+        self._replies.answer(answer)
 
     def update(self, changes: dict[str, Any]) -> None:
         apply(self._config, changes)

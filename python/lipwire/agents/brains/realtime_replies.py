@@ -176,13 +176,12 @@ class RealtimeReplies:
         self._fresh()
         return bool(active)
 
-    def answer(self, options: dict[str, Any], *, kept: bool = False) -> str:
-        """The reply that is being made gives way to a new one. Returns the id of that."""
+    def answer(self, answer: RealtimeReply, *, kept: bool = False) -> str:
+        """The reply that is being made gives way to this one. Returns the id of that."""
         under_way = [response.reply for response in self.under_way.values()]
         for reply in (*under_way, self.asked, self._next, *self.waiting):
             if reply is not None and reply.kind == "chat" and not (reply.dropped or reply.kept):
                 self.break_off(reply)
-        answer = RealtimeReply("chat", options)
         answer.kept = kept
         self.want(answer)
         return answer.id

@@ -21,7 +21,7 @@ from ..templates import Values, in_body, in_headers, in_url, texts_in, variables
 MAX_ANSWER = 1 << 16
 """Bytes that an answer may have."""
 LEAST_TEXT = 8
-"""Characters of a text of the body's that may be a secret."""
+"""Characters of a constant of the body's that may be a secret."""
 LONGEST = 100.0
 """Seconds that any of them may take."""
 
@@ -72,9 +72,10 @@ class ToolServers:
             more["content"] = msgspec.json.encode(in_body(server.body, values))
         self._http = self._http or ServiceClient(LONGEST, self._outward, once=True)
         what, ours = "its server", Values(template_variables=self._variables)
-        texts = [text for text in texts_in(server.body, ours) if len(text) >= LEAST_TEXT]
-        in_address = [self._variables[name] for name in variables_in(server.url) if name in self._variables]
-        secrets = [*secrets_in(headers), *in_address, *texts]
+        texts = [text for text in texts_in(server.body, Values()) if len(text) >= LEAST_TEXT]
+        used = variables_in([server.url, server.body])
+        variables = [self._variables[name] for name in used if name in self._variables]
+        secrets = [*secrets_in(headers), *variables, *texts]
         try:
             response = await self._http.request(server.method, url, headers=headers, **more)
             try:

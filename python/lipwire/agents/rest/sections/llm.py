@@ -80,7 +80,8 @@ def llm(given: Given, *, realtime: bool) -> Changes:
         "llm.max_history": section.get("max_history", MAX_HISTORY),
         "greeting": Greeting(**{"mode": GREETS, **greeting}),
     }
-    if "url" not in section and not realtime and section.get("vendor") not in (None, "custom"):
+    named = section.get("vendor") not in (None, "custom")
+    if named and "url" not in section and not section.get("api_key") and not realtime:
         changes["stands_in_for.model"] = section.get("vendor")
     if section.get("vendor") == "custom" and "url" not in section and not realtime:
         section.refuse("url", "is required with vendor 'custom': the server's own takes no turn_id and timestamp")
