@@ -29,7 +29,7 @@ ASAN_TESTS := tests/core tests/audio/test_g711.py tests/audio/test_opus.py
 space := $(subst ,, )
 TIMES ?= 1
 # Tests wait for real time more than they compute, so there are more of them at once than processors.
-WORKERS ?= $(shell expr 3 '*' $$(nproc))
+WORKERS ?= $(shell expr 2 '*' $$(nproc))
 # Ubuntu's chromium package is a snap that a container cannot run: there, install Chrome or Chromium by hand.
 BROWSER := $(firstword $(shell command -v chromium chromium-browser google-chrome 2>/dev/null))
 
