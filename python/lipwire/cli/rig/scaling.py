@@ -7,6 +7,7 @@ count. The front process and NATS are outside of the quota, with one worker as w
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 import tempfile
@@ -84,9 +85,9 @@ class Scaling(Struct, kw_only=True):
 
     @property
     def ratio(self) -> float | None:
-        """Two over one."""
+        """Two over one; None: one of them could not be judged."""
         one, two = (carried.found.holds for carried in self.carried)
-        return two / one if one else None
+        return two / one if one and two else None
 
     def print(self, out: Console) -> None:
         """Lines."""
@@ -177,6 +178,7 @@ async def _carried(workers: int, scaling: Scaling, first: int, limit: int, note:
         generator = Worker(command, cores()[1], {"DENSITY_KEY": key})
         stack.callback(generator.close)  # and what waits for an answer of it fails
         await asyncio.to_thread(generator.__enter__)
+        os.setpriority(os.PRIO_PROCESS, generator.pid, -10)  # what it is late itself says nothing of the workers
         trial = _Trial(node, held, quotas, generator, scaling.viewers, note)
         found = await asyncio.to_thread(search, trial.attempt, first, limit)
         return Carried(workers=workers, found=found, cores=trial.cores, front=trial.front, throttled=trial.throttled)
