@@ -25,7 +25,7 @@ from ...errors import BadState, LipwireError
 from ...protocol import messages as m
 from ...provider.client import request
 from . import network as n
-from .calls import Balancer, Call, Habits, Load
+from .calls import IDLE, Balancer, Call, Habits, Load
 from .nodes import Nats, Node, Traffic
 from .processes import adopting, outlive, reap
 from .report import Memory, NatsUse, Result
@@ -37,6 +37,8 @@ SETTLE = 5.0
 """Seconds after a fault is undone within which its sessions may still end by it."""
 TWINS = 3.0
 """Seconds between two channels that are started twice at once, and that the cluster has to end one of the two."""
+LEAVE = 10.0
+"""Seconds that sessions have to end when every call has; those that nobody knows of have `calls.IDLE` besides."""
 FILL = 4
 """Calls at a time that fill a node."""
 WATCHED = 60.0
@@ -494,7 +496,7 @@ class Rig:
 
     async def _twin(self) -> None:
         channel, nodes = f"twin-{self._twins}", self._chance.sample(self.nodes, 2)
-        body = m.encode(request(channel, width=self.plan.size[0], height=self.plan.size[1], activity_idle_timeout=15))
+        body = m.encode(request(channel, width=self.plan.size[0], height=self.plan.size[1], activity_idle_timeout=8))
         headers = {"content-type": "application/json"}
         replies = await asyncio.gather(
             *(node.http.post("/session/start", content=body, headers=headers) for node in nodes)
@@ -542,7 +544,8 @@ class Rig:
         if self._nats is not None and self._traffic is not None and self._nats.since is None:
             result.nats = NatsUse.between(self._traffic, await self._nats.traffic(), time.monotonic() - self._first)
         living = self._watch.living
-        until = time.monotonic() + 10
+        orphans = any(call.outcome in ("unanswered", "died", "broken off") for call in load.calls)
+        until = time.monotonic() + (IDLE + LEAVE if orphans else LEAVE)
         while True:
             figures = await asyncio.gather(*(node.figures() for node in living), return_exceptions=True)
             told = [one for one in figures if not isinstance(one, BaseException)]
