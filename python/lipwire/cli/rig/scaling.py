@@ -85,9 +85,9 @@ class Scaling(Struct, kw_only=True):
 
     @property
     def ratio(self) -> float | None:
-        """Two over one; None: one of them could not be judged."""
-        one, two = (carried.found.holds for carried in self.carried)
-        return two / one if one and two else None
+        """Two over one; None: of one of them it was not found where it ends."""
+        one, two = (carried.found for carried in self.carried)
+        return two.holds / one.holds if one.holds and None not in (one.fails, two.fails) else None
 
     def print(self, out: Console) -> None:
         """Lines."""
@@ -111,6 +111,8 @@ class Scaling(Struct, kw_only=True):
                 out.print(f"  not judged further: {one.found.unproven}", markup=False)
         if self.ratio is not None:
             out.print(f"two carry {self.ratio:.2f} times what one does (goal {GOAL})")
+        else:
+            out.print("how much more two carry cannot be said: it was not found where both end")
         out.print(f"{machine()}; load {load():.1f}; {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}", style="dim")
 
     def to_json(self) -> dict[str, Any]:
