@@ -50,7 +50,7 @@ checkasm: ctest
 	$(CBUILD)/checkasm $(ARGS)
 
 pytest: $(VENV)/.test
-	sh tools/system_packages.sh curl=curl node=nodejs nats-server=nats-server $(if $(BROWSER),,chromium=chromium)
+	sh tools/system_packages.sh curl=curl node=nodejs nats-server=nats-server systemd-analyze=systemd $(if $(BROWSER),,chromium=chromium)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
 
 coverage:

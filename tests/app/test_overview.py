@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import httpx
 import msgspec
 import pytest
 import pytest_asyncio
+from prometheus_client.parser import text_string_to_metric_families
 
 from lipwire.app.config import Config
 from lipwire.app.service import Service
@@ -67,6 +69,17 @@ async def test_a_server_that_serves_alone_is_one_node_with_one_worker(service: S
         await asyncio.sleep(0)
         assert (await worker(service)).state == "draining"
         draining.cancel()
+
+
+async def test_metrics_tell_the_same(service: Service) -> None:
+    async with asyncio.timeout(20):
+        while (await worker(service)).figures.cpu == 0:  # the first second is not over
+            await asyncio.sleep(0.1)
+    text = (await get(f"{service.http_url}/metrics")).text
+    told = {sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples}
+    assert told["lipwire_cpu_seconds_total"] == pytest.approx(time.process_time(), abs=5)
+    assert told["lipwire_memory_bytes"] > 10 << 20 and 0 <= told["lipwire_loop_lag_seconds"] < 20
+    assert told["lipwire_overloaded"] == told["lipwire_events_waiting"] == told["lipwire_skew_seconds_max"] == 0
 
 
 @pytest.mark.parametrize(

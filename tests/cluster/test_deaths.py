@@ -102,7 +102,7 @@ async def test_signals_of_the_terminal_are_the_fronts_to_take(capfd: pytest.Capt
         one = await farm.start("one")
         assert one is not None
         pid, socket = one.worker.pid, await one.connect()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             os.kill(pid, number)
         await one.speak(socket, 0.2)
         await one.hear(socket, "playback_finished")

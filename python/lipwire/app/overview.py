@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
 from typing import Protocol
 
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from .._core import core_version
 from ..agents.manager import AgentManager
@@ -100,7 +102,7 @@ class Overview:
     def __init__(self, service: Served) -> None:
         self.service = service
         self._began = time.monotonic()
-        self._before = self._now = Counters.now()
+        self._before = self._now = Counters(self._began, time.process_time(), 0.0)  # there may be no loop yet
         self._lag = self._worst = 0.0
 
     def measure(self, lag: float) -> None:
@@ -109,6 +111,10 @@ class Overview:
         if time.monotonic() - self._now.at >= INTERVAL:
             self._before, self._now = self._now, Counters.now()
             self._lag, self._worst = self._worst, 0.0
+
+    def figures(self) -> Figures:
+        """Of the last second that is over."""
+        return figures(self.service, self._before, self._now, self._lag)
 
     def view(self) -> ClusterView:
         """All of it."""
@@ -124,7 +130,7 @@ class Overview:
             age=round(time.monotonic() - self._began, 3),
             used=used + weight.ROOM * len(service.owned_rooms),
             capacity=config.capacity or config.max_sessions * UNIT,
-            figures=figures(service, self._before, self._now, self._lag),
+            figures=self.figures(),
         )
         node = NodeView(name=name, state=state, http_url=service.http_url, version=core_version(), workers=[worker])
         return ClusterView(nodes=[node], asked=name, placed=service.provider.started_total)
@@ -137,6 +143,27 @@ class Overview:
             return "draining"
         full = len(provider.sessions) >= provider.config.max_sessions or provider.admission.reason(provider.clock())
         return "full" if full else "up"
+
+
+class OverviewCollector(Collector):
+    """The same for /metrics."""
+
+    def __init__(self, overview: Overview) -> None:
+        self._overview = overview
+
+    def collect(self) -> Iterable[Metric]:
+        now, doing = Counters.now(), self._overview.figures()
+        yield CounterMetricFamily("lipwire_cpu_seconds", "Processor time of this process", now.cpu)
+        yield CounterMetricFamily("lipwire_engine_busy_seconds", "Time that the engine's thread worked", now.busy)
+        yield GaugeMetricFamily("lipwire_memory_bytes", "What this process has in memory", memory(os.getpid()))
+        for name, text, value in (
+            ("loop_lag_seconds", "How late the event loop was at most, over the last second", doing.lag_ms / 1000),
+            ("skew_seconds_max", "Worst skew of a session, picture against sound", doing.skew_ms / 1000),
+            ("buffered_seconds_max", "Longest speech that waits in a session", doing.buffered_ms / 1000),
+            ("events_waiting", "Events that wait for WebSocket clients to read them", doing.queued),
+            ("overloaded", "1 = it does not keep up, and refuses what is new", bool(doing.overloaded)),
+        ):
+            yield GaugeMetricFamily(f"lipwire_{name}", text, value)
 
 
 def api_route(overview: Overview) -> HTTPRouteHandler:

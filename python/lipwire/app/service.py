@@ -86,7 +86,7 @@ from .addresses import door_limits, in_url, make_allowlist, port_taken
 from .agent_page import PageAgents
 from .agent_setup import AgentSetup, agora_egress, check_film, openai_models
 from .config import LOOPBACK, Config, is_loopback
-from .overview import Overview, api_route, page_route
+from .overview import Overview, OverviewCollector, api_route, page_route
 from .owners import OwnedRooms, SharedAudience, make_provider
 from .rtp import RtpCall, RtpDoor
 from .telemetry import Telemetry
@@ -445,6 +445,7 @@ class Service:
             HeardCollector(self.heard),
             ModelCollector(lambda: None if self._models is None else self._models.state()),
             MotionCollector(self.motion_figures),
+            OverviewCollector(self.overview),
             StageCollector(self.telemetry),
         ]
         if self.recorder is not None:

@@ -319,7 +319,8 @@ def told_of(record: AgentRecord) -> dict[str, Any]:
 
 def main(control: int) -> None:
     """The process."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # not ignored: what this process starts would ignore them, too
+        signal.signal(number, lambda *_: None)
     fd = link_of(control)
     if fd is None:
         return

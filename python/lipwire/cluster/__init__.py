@@ -3,6 +3,10 @@
 | module | what it is |
 |---|---|
 | `placement` | the small protocol behind which a place is looked for: `reserve(need) -> Place or None` |
+| `pool` | the workers of this machine: started, watched, started again |
+| `ledger` | the account of their places, of quotas, and of who runs what |
+| `spare` | the process that waits to take a dead worker's place |
+| `weight` | what a session, an agent or a room costs where it runs |
 | `wire` | what the front process and its workers say to each other |
 | `view` | what `lipwire top` and the page show of a cluster |
 

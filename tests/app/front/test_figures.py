@@ -48,6 +48,7 @@ def test_the_clusters_own_figures() -> None:
     reserving.note(0.0004, True)
     reserving.note(0.003, True)
     reserving.note(2.0, False)
+    assert reserving.median_ms == 3.0
     workers = [
         WorkerView(index=0, pid=1, state="up", used=700, capacity=50_000, restarts=2),
         WorkerView(index=1, pid=2, state="starting", capacity=50_000),

@@ -458,7 +458,9 @@ class Front:
         if desk.nodes is not None:
             return await desk.nodes.view()
         r = desk.reserving
-        return ClusterView(nodes=[desk.crew.view()], asked=desk.node, placed=r.placed, refused=r.refused)
+        return ClusterView(
+            nodes=[desk.crew.view()], asked=desk.node, placed=r.placed, refused=r.refused, reserve_ms=r.median_ms
+        )
 
     async def _metrics(self, send: Send) -> None:
         desk = self._desk

@@ -6,7 +6,9 @@ Sums over that label are what one process would say: nothing is counted by two.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from statistics import median
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -16,6 +18,8 @@ from ...cluster.view import NodeView
 _SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (.*)")
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Seconds that a reservation takes."""
+LAST = 256
+"""Reservations whose median is told."""
 
 
 def merge_texts(texts: Iterable[tuple[Mapping[str, str], str]]) -> str:
@@ -50,6 +54,7 @@ class Reserving:
     def __init__(self) -> None:
         self.placed = self.refused = 0
         self.seconds = 0.0
+        self._last: deque[float] = deque(maxlen=LAST)
         self._counts = [0] * (len(BUCKETS) + 1)
 
     def note(self, seconds: float, placed: bool) -> None:
@@ -57,7 +62,13 @@ class Reserving:
         self.placed += placed
         self.refused += not placed
         self.seconds += seconds
+        self._last.append(seconds)
         self._counts[next((n for n, most in enumerate(BUCKETS) if seconds <= most), len(BUCKETS))] += 1
+
+    @property
+    def median_ms(self) -> float:
+        """Of the last ones."""
+        return round(1000 * median(self._last), 3) if self._last else 0.0
 
     def buckets(self) -> list[tuple[str, float]]:
         """As Prometheus has them: each with all below it."""
