@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -9,9 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from lipwire.cli.density.search import Attempt, Found
 from lipwire.cli.rig.quota import PERIOD_US, V1, V2, Quotas
-from lipwire.cli.rig.scaling import _seconds
+from lipwire.cli.rig.scaling import Carried, Scaling, _seconds
 from lipwire.errors import BadState
 from support.machine import require
 
@@ -70,3 +73,28 @@ def test_who_may_not_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "cgroup.subtree_control").mkdir()  # as where processes stand in the group itself
     with pytest.raises(BadState, match="no cgroup can be made"), Quotas(0.5, v1=tmp_path / "none", v2=tmp_path):
         pass
+
+
+def ends(holds: int, fails: int) -> Found:
+    """A search that has come to its end."""
+    return Found(holds, fails, attempts=[Attempt(fails, {"late_pictures": 3})])
+
+
+@pytest.mark.parametrize(
+    "one, two, ratio",
+    [
+        (ends(20, 21), ends(39, 41), 1.95),
+        (ends(20, 21), Found(64, None), None),  # to the limit
+        (ends(0, 8), ends(8, 9), None),
+        (Found(20, None, "the generator was late"), ends(39, 41), None),
+    ],
+)
+def test_two_over_one_is_said_where_both_end(one: Found, two: Found, ratio: float | None) -> None:
+    both = enumerate((one, two), 1)
+    carried = [Carried(workers=n, found=found, cores=[0.5], front=0.0, throttled=[0.1]) for n, found in both]
+    scaling = Scaling(cores=0.5, cgroup=2, viewers=1, size="640x360", carried=carried)
+    assert scaling.ratio == ratio
+    out = io.StringIO()
+    scaling.print(Console(file=out, width=200))
+    assert ("1.95 times" if ratio else "cannot be said") in out.getvalue()
+    assert scaling.to_json()["ratio"] == ratio

@@ -33,14 +33,17 @@ FPS = 25
 """Pictures a second."""
 PACE = 1.5
 """Speech comes faster than it is said, as from services that make it."""
-ANSWER = 4.0
-"""Seconds for an answer, after which the balancer asks another node."""
+ANSWER, START = 4.0, 15.0
+"""Seconds for an answer, after which the balancer asks another node; for that to a start, which is asked for once: a
+node that took it may do it yet."""
 CONNECT = 1.0
 """Seconds for a connection."""
 RETURNS = (0.1, 0.3, 1.0)
 """Seconds before a caller that has lost its connection tries it again."""
-IDLE = 60.0
-"""Seconds after which a session ends that nobody has ended."""
+IDLE = 25.0
+"""Seconds after which a session ends that nobody has ended: that of a start whose answer never came."""
+LOST_ANSWERS = (502, 504)
+"""What a front says where whoever had the request is gone."""
 Outcome = Literal["live", "over", "refused", "unanswered", "failed", "died", "lost", "replaced", "broken off"]
 
 
@@ -136,16 +139,22 @@ class Balancer(Direct):
             await asyncio.sleep(0.5)
 
     async def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> bytes:
-        """See `Line`: of one node, or, where that gives no answer, of another one. Raises ProviderFault."""
+        """See `Line`: of one node, or, where that cannot be reached or gives no answer to what may be asked twice, of
+        another one. Raises ProviderFault."""
         path, tried, why = urlsplit(url).path, "", ""
         for _ in range(3):
             node = self.choose(tried)
             sent = time.monotonic()
+            limit = httpx.Timeout(START if method == "POST" else ANSWER, connect=CONNECT)
             try:
-                reply = await self._pool.request(method, node.url + path, content=body, headers=dict(headers))
+                reply = await self._pool.request(
+                    method, node.url + path, content=body, headers=dict(headers), timeout=limit
+                )
             except httpx.HTTPError as exc:
                 self.retried.append((sent, node.name))
                 tried, why = node.name, f"{method} {path} at {node.name}: {type(exc).__name__} {exc}"
+                if method == "POST" and not isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout):
+                    break
                 continue
             if reply.status_code == 200:
                 return reply.content
@@ -335,7 +344,7 @@ class Load:
         call.retry_after = getattr(exc, "retry_after", False)
         if status in (429, 503) and len(line.times) == 1:
             call.outcome = "refused"
-        elif status is None:
+        elif status is None or status in LOST_ANSWERS:
             call.outcome = "unanswered"
         else:
             call.outcome = "failed"

@@ -104,7 +104,7 @@ class Result(Struct, kw_only=True):
     missing: int = 0
     """and those that had none."""
     left_over: int = 0
-    """Sessions 10 s after every call had ended."""
+    """Sessions 10 s after every call had ended; 35 s where one ended so that nobody could stop its session."""
     faults: list[Aftermath] = []
     seen: Seen = field(default_factory=Seen)
     memory: list[Memory] = []

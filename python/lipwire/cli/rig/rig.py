@@ -25,7 +25,7 @@ from ...errors import BadState, LipwireError
 from ...protocol import messages as m
 from ...provider.client import request
 from . import network as n
-from .calls import Balancer, Call, Habits, Load
+from .calls import IDLE, Balancer, Call, Habits, Load
 from .nodes import Nats, Node, Traffic
 from .processes import adopting, outlive, reap
 from .report import Memory, NatsUse, Result
@@ -37,7 +37,9 @@ SETTLE = 5.0
 """Seconds after a fault is undone within which its sessions may still end by it."""
 TWINS = 3.0
 """Seconds between two channels that are started twice at once, and that the cluster has to end one of the two."""
-FILL = 8
+LEAVE = 10.0
+"""Seconds that sessions have to end when every call has; those that nobody knows of have `calls.IDLE` besides."""
+FILL = 4
 """Calls at a time that fill a node."""
 WATCHED = 60.0
 """Seconds after the last call that is waited for what is being watched."""
@@ -88,6 +90,7 @@ class Rig:
         self._traffic: Traffic | None = None
         self._twins = self._doubled = self._missing = 0
         self._nats_away = False
+        self._hanging_up = asyncio.Event()
         self._first = 0.0
         self.result = Result(network=self._network.about, nodes=plan.nodes, workers=plan.workers, seed=plan.seed)
 
@@ -457,17 +460,16 @@ class Rig:
         held: list[Call] = []
         try:
             while True:
+                if fault.node and await self._is_full(fault):
+                    await asyncio.sleep(0.1)
+                    continue
                 wave = [self._load.begin(filler=True) for _ in range(FILL)]
                 while any(call.outcome == "live" and not call.session_id for call in wave):
                     await asyncio.sleep(0.02)
-                placed = [call for call in wave if call.session_id]
-                if fault.node and await self._is_full(fault):
-                    strangers = [c for c in (*held, *placed) if c.node != f"node{fault.node}"]
-                    await asyncio.gather(*map(self._load.go, strangers))
-                    placed = [call for call in placed if call not in strangers]
-                    held = [call for call in held if call not in strangers]
-                held += placed
-                if len(placed) < FILL:
+                strangers = [call for call in wave if fault.node and call.node != f"node{fault.node}"]
+                await asyncio.gather(*map(self._load.go, strangers))
+                held += [call for call in wave if call.session_id and call not in strangers]
+                if any(call.outcome == "refused" for call in wave):
                     await asyncio.sleep(0.3)
         finally:
             await asyncio.gather(*map(self._load.go, (*held, *(c for c in self._load.live if c.filler))))
@@ -484,7 +486,9 @@ class Rig:
     async def _start_twins(self) -> None:
         """Now and then one channel is started at two nodes at once: one session is to be there in the end."""
         while len(self.nodes) > 1:
-            await asyncio.sleep(TWINS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hanging_up.wait(), TWINS)
+                return
             if self._nats_away or self._fillers or any(node.since is not None for node in self.nodes):
                 continue
             with contextlib.suppress(httpx.HTTPError, LipwireError, ValueError):
@@ -492,7 +496,7 @@ class Rig:
 
     async def _twin(self) -> None:
         channel, nodes = f"twin-{self._twins}", self._chance.sample(self.nodes, 2)
-        body = m.encode(request(channel, width=self.plan.size[0], height=self.plan.size[1], activity_idle_timeout=15))
+        body = m.encode(request(channel, width=self.plan.size[0], height=self.plan.size[1], activity_idle_timeout=8))
         headers = {"content-type": "application/json"}
         replies = await asyncio.gather(
             *(node.http.post("/session/start", content=body, headers=headers) for node in nodes)
@@ -519,8 +523,8 @@ class Rig:
 
     async def _checkpoint(self) -> None:
         """While calls are there: every session of theirs is at one node, and answers."""
-        self._tasks[2].cancel()  # no more twins
-        await asyncio.gather(self._tasks[2], return_exceptions=True)
+        self._hanging_up.set()
+        await asyncio.wait({self._tasks[2]}, timeout=30)  # the last twins are stopped as well
         if self._nats_away:
             return
         for call in self._load.live:
@@ -540,7 +544,8 @@ class Rig:
         if self._nats is not None and self._traffic is not None and self._nats.since is None:
             result.nats = NatsUse.between(self._traffic, await self._nats.traffic(), time.monotonic() - self._first)
         living = self._watch.living
-        until = time.monotonic() + 10
+        orphans = any(call.outcome in ("unanswered", "died", "broken off") for call in load.calls)
+        until = time.monotonic() + (IDLE + LEAVE if orphans else LEAVE)
         while True:
             figures = await asyncio.gather(*(node.figures() for node in living), return_exceptions=True)
             told = [one for one in figures if not isinstance(one, BaseException)]

@@ -7,6 +7,7 @@ count. The front process and NATS are outside of the quota, with one worker as w
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 import tempfile
@@ -84,9 +85,9 @@ class Scaling(Struct, kw_only=True):
 
     @property
     def ratio(self) -> float | None:
-        """Two over one."""
-        one, two = (carried.found.holds for carried in self.carried)
-        return two / one if one else None
+        """Two over one; None: of one of them it was not found where it ends."""
+        one, two = (carried.found for carried in self.carried)
+        return two.holds / one.holds if one.holds and None not in (one.fails, two.fails) else None
 
     def print(self, out: Console) -> None:
         """Lines."""
@@ -110,6 +111,8 @@ class Scaling(Struct, kw_only=True):
                 out.print(f"  not judged further: {one.found.unproven}", markup=False)
         if self.ratio is not None:
             out.print(f"two carry {self.ratio:.2f} times what one does (goal {GOAL})")
+        else:
+            out.print("how much more two carry cannot be said: it was not found where both end")
         out.print(f"{machine()}; load {load():.1f}; {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}", style="dim")
 
     def to_json(self) -> dict[str, Any]:
@@ -177,6 +180,7 @@ async def _carried(workers: int, scaling: Scaling, first: int, limit: int, note:
         generator = Worker(command, cores()[1], {"DENSITY_KEY": key})
         stack.callback(generator.close)  # and what waits for an answer of it fails
         await asyncio.to_thread(generator.__enter__)
+        os.setpriority(os.PRIO_PROCESS, generator.pid, -10)  # what it is late itself says nothing of the workers
         trial = _Trial(node, held, quotas, generator, scaling.viewers, note)
         found = await asyncio.to_thread(search, trial.attempt, first, limit)
         return Carried(workers=workers, found=found, cores=trial.cores, front=trial.front, throttled=trial.throttled)

@@ -70,9 +70,9 @@ class Aftermath(Struct, kw_only=True):
     recovered: float | None = None
     """From NATS' return until every node knew all others again."""
     placed: int = 0
-    """Starts that found a place while it lasted (of NATS, or of full nodes), and"""
+    """Starts of callers that found a place while it lasted (of NATS, or of full nodes), and"""
     refused: int = 0
-    """those that did not;"""
+    """those that did not, of whoever takes all places, too;"""
     hint: int = 0
     """of these, with Retry-After,"""
     slowest: float = 0.0
@@ -235,7 +235,7 @@ class Watch:
                 after.refused += 1
                 after.hint += call.retry_after
                 after.slowest = max(after.slowest, call.start)
-            elif call.session_id:
+            elif call.session_id and not call.filler:
                 after.placed += 1
 
     def noticed(self, since: float, ended: float, faults: Iterable[Fault]) -> int:
