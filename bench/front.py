@@ -1,11 +1,9 @@
 """What a front process costs: one server alone, and the same before one worker, asked for the same.
 
-    python bench/front.py [seconds]
-
-Prints latency (one client, one request at a time) and requests a second (32 clients) of a session's figures, a page's
-file and a refused start, with and without a front, and what a request costs of a processor in the process that the
-client speaks to: a front's part comes on top of the worker's. Clients are httpx in a process of their own; all share
-the machine's cores, so rates of the two are to be compared with each other only.
+Of a session's figures, a page's file and a refused start: latency (one client, one request at a time), requests a
+second (32 clients), and what a request costs of a processor in the process that the client speaks to: a front's part
+comes on top of the worker's. Clients are httpx in a process of their own; all share the machine's cores, so rates of
+the two are to be compared with each other only.
 """
 
 from __future__ import annotations
@@ -20,6 +18,8 @@ from typing import Any
 
 import httpx
 
+from harness import Results
+from harness import main as command_line
 from lipwire.app.config import Config
 from lipwire.app.front.server import FrontService
 from lipwire.app.service import Service
@@ -92,19 +92,26 @@ async def measure(server: Service | FrontService, seconds: float) -> dict[str, l
     return found
 
 
-async def main(seconds: float) -> None:
+async def compare(results: Results, seconds: float) -> None:
     async with Service(config(1)) as alone:
         one = await measure(alone, seconds)
     async with FrontService(config(1)) as before:
         fronted = await measure(before, seconds)
-    print(f"{'':10}{'one process':>40}{'front and one worker':>40}")
-    print(f"{'':10}" + f"{'p50 ms':>10}{'p99 ms':>10}{'req/s':>10}{'CPU ms':>10}" * 2)
-    for what in one:
-        print(f"{what:10}" + "".join(f"{value:10.2f}" for value in (*one[what], *fronted[what])))
+    for what, (p50, p99, rate, cpu) in fronted.items():
+        alone_p50, alone_p99, alone_rate, alone_cpu = one[what]
+        n = round(rate * seconds)
+        results.add(f"{what}: added by a front, p50", p50 - alone_p50, "ms", n=n, fronted=p50, alone=alone_p50)
+        results.add(f"{what}: added by a front, p99", p99 - alone_p99, "ms", n=n, fronted=p99, alone=alone_p99)
+        results.add(f"{what}: requests a second of a front", rate, "1/s", n=n, alone=alone_rate)
+        results.add(f"{what}: a front's processor time", cpu, "ms", n=n, alone=alone_cpu)
+
+
+def run(results: Results, quick: bool) -> None:
+    asyncio.run(compare(results, 0.5 if quick else 5.0))
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--drive"]:
         asyncio.run(drive(sys.argv[2], sys.argv[3], float(sys.argv[4])))
     else:
-        asyncio.run(main(float(sys.argv[1]) if sys.argv[1:] else 3.0))
+        command_line(run, __doc__)

@@ -45,6 +45,7 @@ BENCHES = (
     "room",
     "whep",
     "doors",
+    "front",
     "placement",
     "cluster_sim",
     "messages",
