@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -347,6 +348,21 @@ async def test_motion_over_a_websocket(front: Fronted) -> None:
         rooms = (await front.http.get(f"{front.pages}/api/rooms")).json()["rooms"]
         assert [room["name"] for room in rooms] == ["lobby"]
         assert await front.crew.find(Key("room", OPERATOR, "lobby")) is not None
+
+
+@pytest.mark.parametrize(
+    "target", ["/motion/x#y", "/motion/x?a#b", "[/motion/x", "@127.0.0.1:9/motion/x", ":9/motion/x", "motion/x"]
+)
+async def test_a_websocket_of_an_odd_target_is_refused(front: Fronted, target: str) -> None:
+    """By the worker, as what it is."""
+    at = urlsplit(front.pages)
+    reader, writer = await asyncio.open_connection(at.hostname, at.port)
+    handshake = f"GET {target} HTTP/1.1\r\nHost: {at.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    handshake += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    writer.write(handshake.encode())
+    status = int((await asyncio.wait_for(reader.readline(), 10)).split()[1])
+    writer.close()
+    assert status in (400, 401, 403, 404)
 
 
 async def test_the_pages(front: Fronted) -> None:

@@ -221,6 +221,22 @@ def test_where_a_request_comes_from_is_told() -> None:
     assert target_of({"path": "/\xe4", "raw_path": b"", "query_string": b""}) == "/\xe4".encode()
 
 
+@pytest.mark.parametrize(
+    ("raw", "query", "expected"),
+    [
+        (b"/x#y", b"", b"/x"),
+        (b"/x", b"a#b", b"/x?a"),
+        (b"/x#y?a", b"b", b"/x"),
+        (b"@127.0.0.1:9/x", b"", b"/@127.0.0.1:9/x"),
+        (b"http://127.0.0.1:9/x", b"", b"/http://127.0.0.1:9/x"),
+        (b"*", b"", b"/*"),
+    ],
+)
+def test_a_target_leads_to_no_other_place(raw: bytes, query: bytes, expected: bytes) -> None:
+    """Whatever it is put behind."""
+    assert target_of({"path": raw.decode(), "raw_path": raw, "query_string": query}) == expected
+
+
 # ------------------------------------------------------------------------------------------------------- WebSockets
 
 

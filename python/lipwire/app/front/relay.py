@@ -95,10 +95,12 @@ async def _disconnected(receive: Receive) -> None:
 
 
 def target_of(scope: Any) -> bytes:
-    """Path and query of a request as the client has sent them."""
+    """Path and query of a request as the client has sent them, from a slash on and without a fragment: behind the name
+    of a place it is a URL, which leads there and nowhere else."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     query: bytes = scope.get("query_string", b"")
-    return raw + b"?" + query if query else raw
+    target = (raw + b"?" + query if query else raw).partition(b"#")[0]
+    return target if target.startswith(b"/") else b"/" + target
 
 
 def headers_of(scope: Any, body: bytes | None = b"") -> Headers:
