@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -476,6 +477,41 @@ async def test_what_a_dead_worker_ran_is_told_of(front: Fronted) -> None:
     assert "SIGKILL" in ended["message"] and abs(ended["stop_ts"] - time.time()) < 30
     v1 = (await front.http.get(f"{front.api}{C1}/agents/{id}")).json()
     assert (v1["state"], "status" in v1) == ("FAILED", False)
+
+
+@pytest.mark.parametrize("known", [0.0, 0.1], ids=["known", "known a moment later"])
+async def test_who_asks_a_dead_worker_is_told_why_and_others_answer(front: Fronted, known: float) -> None:
+    session, crew = await start(front, "c"), front.crew
+    place = await crew.find(Key("session", "", session))
+    assert place is not None
+
+    def die() -> None:
+        crew.down.add(place.worker)
+        crew.ledger.died(place.worker, "the process that ran it was killed by SIGKILL", time.monotonic())
+
+    for path in crew.paths(place.worker):
+        os.unlink(path)
+    await front.desk.close()
+    front.desk._upstreams.clear()
+    asyncio.get_running_loop().call_later(known, die)
+    gone = await front.http.get(f"{front.api}/session/{session}")
+    assert (gone.status_code, "SIGKILL" in gone.json()["message"]) == (404, True)
+    crew.down.clear()
+    for path in ("/", "/agent", "/viewer.js", "/client/index.js", "/avatars/aria.json?size=320x180"):
+        assert (await front.http.get(f"{front.pages}{path}")).status_code == 200
+
+
+async def test_a_start_that_reaches_no_worker_is_placed_once_more(front: Fronted) -> None:
+    crew = front.crew
+    os.unlink(crew.paths(0)[0])
+    reason = "the process that ran it was killed by SIGKILL"
+    asyncio.get_running_loop().call_later(0.1, lambda: crew.ledger.died(0, reason, time.monotonic()))
+    await start(front, "c")
+    assert spread(crew) == [0, 1] and [seat.counts["session"] for seat in crew.ledger.seats] == [0, 1]
+    crew.ledger.up(0)
+    refused = await front.http.post(f"{front.api}/session/start", json=body("other"))
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1"), "it ends"
+    assert [seat.counts["session"] for seat in crew.ledger.seats] == [0, 1]
 
 
 async def test_without_workers_who_asks_is_told_to_come_again(front: Fronted) -> None:
