@@ -400,6 +400,13 @@ async def test_wrong_keys_are_slowed_once_for_all_workers(front: Fronted) -> Non
     assert (guessed.status_code, guessed.json()["code"]) == (429, "RATE_LIMITED")
 
 
+@pytest.mark.parametrize("pages", [False, True])
+async def test_a_wrong_key_for_the_cluster_is_one_guess(front: Fronted, pages: bool) -> None:
+    place = f"{front.pages}/api/cluster" if pages else f"{front.api}/cluster"
+    codes = [(await front.http.get(place, headers={"x-api-key": f"wrong{n}"})).status_code for n in range(8)]
+    assert codes == [401] * 6 + [429] * 2
+
+
 async def test_requests_of_a_key_are_counted_once(tmp_path: Path) -> None:
     file, key = tmp_path / "keys", make_key()
     add_key(file, key_line("acme", key, {"request_rate": 2}))
@@ -512,6 +519,15 @@ async def test_a_start_that_reaches_no_worker_is_placed_once_more(front: Fronted
     refused = await front.http.post(f"{front.api}/session/start", json=body("other"))
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1"), "it ends"
     assert [seat.counts["session"] for seat in crew.ledger.seats] == [0, 1]
+
+
+async def test_a_start_while_workers_start_is_told_so(front: Fronted) -> None:
+    front.crew.down |= {0, 1}
+    for worker in range(2):
+        front.crew.ledger.down(worker)
+    refused = await front.http.post(f"{front.api}/session/start", json=body("c"))
+    assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "NO_CAPACITY", "1")
+    assert "starting" in refused.json()["message"]
 
 
 async def test_without_workers_who_asks_is_told_to_come_again(front: Fronted) -> None:

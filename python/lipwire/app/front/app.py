@@ -376,8 +376,11 @@ class Front:
                 await asyncio.sleep(wait)  # until it is known that its worker, or its node, is no place any more
 
     def _full(self) -> ProviderError:
-        if self._desk.crew.state == "draining":
+        crew = self._desk.crew
+        if crew.state == "draining":
             return ProviderError("NO_CAPACITY", "The server is shutting down", retry_after=FULL_RETRY)
+        if crew.state == "starting" or any(worker.state == "starting" for worker in crew.view().workers):
+            return ProviderError("NO_CAPACITY", "The workers of this server are starting", retry_after=RETRY)
         return ProviderError("NO_CAPACITY", "Every worker of this server is full", retry_after=FULL_RETRY)
 
     async def _pass(
