@@ -368,14 +368,20 @@ def test_how_many_workers(given: Any, count: int | None) -> None:
     assert load({}, environment={"LIPWIRE_WORKERS": str(given)}).workers == found.workers
 
 
-@pytest.mark.parametrize("given", ["0", "65", "many", "-1", "2.5", 0, 65])
+@pytest.mark.parametrize("given", ["0", "65", "many", "-1", "2.5", 0, 65, "abc", "2000"])
 def test_no_such_number_of_workers(given: Any) -> None:
-    refused("--workers", "auto or 1..64", flags={"workers": given}, environment={})
+    said = f"got {given}" if str(given) in ("0", "65") else f"got {given!r}"
+    refused("--workers", "auto or 1..64", said, flags={"workers": given}, environment={})
 
 
 def test_workers_need_addresses_of_their_own() -> None:
     refused("public_ws_url must have {port} or {worker}", flags={"workers": 2, "public_ws_url": "wss://a.example/ws"})
     refused("ws_port: 3 workers have no ports from 65534 on", flags={"workers": 3, "ws_port": 65534})
+    for name in ("http_port", "viewer_port"):
+        ports = {"ws_port": 18763, name: 18764}
+        refused(f"{name} 18764", "18763..18764", flags={"workers": 2} | ports, environment={})
+        assert load({"workers": 1} | ports, environment={}).ws_port == 18763
+    assert load({"workers": 2, "ws_port": 18763, "viewer_port": 18764, "viewer": False}, environment={}).workers == 2
     for url in ("wss://a.example:{port}", "wss://w{worker}.a.example", "wss://a.example/{port}"):
         assert load({"workers": 2, "public_ws_url": url}, environment={}).public_ws_url == url
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import msgspec
 import pytest
 
 from lipwire.agents.errors import AgentLimit
@@ -59,6 +60,7 @@ def is_empty(book: Ledger) -> bool:
         not book.owned()
         and not book._counts
         and not book._pixels
+        and not book._rooms
         and not book._tickets
         and all(not seat.entries and not seat.used and not seat.pixel_rate and not +seat.counts for seat in book.seats)
     )
@@ -321,6 +323,50 @@ def test_quotas_hold_over_all_workers() -> None:
     with pytest.raises(NoCapacity, match=r"^there are 2 rooms, and no more are allowed$"):
         book.reserve(room("more"), 0.0)
     assert held(book, session("c", owner="p")), "another owner has its own"
+
+
+def test_an_agent_in_a_channel_of_agoras_has_no_room() -> None:
+    """Its channel leads to it, and counts for nothing."""
+    book = ledger(2, Quota(rooms=1))
+    need = msgspec.structs.replace(agent("a", "c1"), opens_room=False)
+    place = held(book, need)
+    book.opened(place.worker, agent_opened("A", "a"), 0.1)
+    book.confirm(place, (Key("agent", "", "A"),), 0.2)
+    assert book.find(Key("room", "o", "c1")) == place.worker and book.uses()["o"].rooms == 0
+    held(book, msgspec.structs.replace(agent("b", "c2"), opens_room=False))
+    assert held(book, room("real")) and book.uses()["o"].rooms == 1
+    held(book, msgspec.structs.replace(agent("d", "c3"), opens_room=False))
+    with pytest.raises(NoCapacity):
+        book.reserve(room("c1"), 0.3)
+    with pytest.raises(NoCapacity):
+        book.reserve(agent("e", "c4"), 0.3)
+
+
+def test_a_worker_says_whether_an_agent_has_a_room() -> None:
+    book = ledger(1, Quota(rooms=1))
+    book.opened(held(book, agent("a", "c1")).worker, agent_opened("A", "a"), 0.1)
+    assert book.uses()["o"].rooms == 0 and book.find(Key("room", "o", "c1")) == 0
+    book.opened(0, agent_opened("A", "a", "c1"), 0.1)
+    assert book.uses()["o"].rooms == 1
+    book.closed(0, closed("A", "agent"), 0.2)
+    assert not book.uses()
+
+
+def test_a_room_that_its_answer_names_counts() -> None:
+    book = ledger(1, Quota(rooms=1))
+    place = held(book, Need(kind="room", owner="o", weight=10))
+    book.confirm(place, (Key("room", "o", "made"),), 0.1)
+    with pytest.raises(NoCapacity):
+        book.reserve(room("more"), 0.2)
+
+
+def test_an_agent_is_not_the_room_that_it_is_in() -> None:
+    """Whoever confirms it with that, too."""
+    book = ledger(1)
+    book.opened(0, Opened(key=Key("room", "o", "r"), owner="o", weight=10), 0.0)
+    place = held(book, agent("a", "r"))
+    book.confirm(place, (Key("agent", "", "A"), Key("room", "o", "r")), 0.1)
+    assert book.find(Key("agent", "", "A")) == 0 and book.seats[0].used == UNIT + 10
 
 
 def test_pixels_of_sessions_and_agents_are_one_account() -> None:

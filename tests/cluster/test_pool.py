@@ -11,6 +11,7 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 from websockets.exceptions import ConnectionClosed
 
+from lipwire.cluster import pool as pool_module
 from lipwire.cluster.placement import UNIT, Key, Place
 from lipwire.cluster.pool import Pool, reason_of
 from lipwire.errors import InvalidArgument
@@ -65,13 +66,25 @@ async def test_who_comes_by_the_socket_is_the_front_and_believed() -> None:
         assert page.status_code == 200 and "text/html" in page.headers["content-type"]
 
 
-async def test_one_that_cannot_be_says_why() -> None:
+async def test_one_that_cannot_be_says_why(caplog: pytest.LogCaptureFixture) -> None:
     async with Farm(1) as farm:
         taken = farm.pool.workers[0].ws_port
         other = Farm(1)
         other.pool._ws_port = taken
         with pytest.raises(InvalidArgument, match=f"cannot listen on port {taken}"):
             await other.pool.start()
+        assert "started again" not in caplog.text
+
+
+async def test_a_process_that_waits_and_dies_is_reaped_and_another_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "LOOK", 0.1)
+    async with Farm(1, spare=True) as farm:
+        spares = farm.pool._spares
+        waits = spares.pid
+        assert waits is not None
+        os.kill(waits, signal.SIGKILL)
+        await farm.until(lambda: spares.pid not in (None, waits))
+        assert not Path(f"/proc/{waits}").exists() and Path(f"/proc/{spares.pid}").exists()
 
 
 def test_a_pool_needs_a_secret() -> None:

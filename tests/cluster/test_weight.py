@@ -54,7 +54,9 @@ def test_what_a_need_is_for() -> None:
     assert need.keys == (Key("channel", "", f"{settings.app_id}\nc\n{settings.uid}"),)
     joins = weight.need_of_join(agent(avatar="aria"), Config(), room=True)
     assert joins.keys == (Key("name", "o", "n"), Key("room", "o", "lobby")) and joins.pixel_rate == 640 * 360 * 25
-    assert weight.need_of_join(agent(), Config(), room=False).keys == (Key("name", "o", "n"),)
+    in_agora = weight.need_of_join(agent(), Config(), room=False)
+    assert in_agora.keys == joins.keys, "who steers it names the channel"
+    assert (joins.opens_room, in_agora.opens_room) == (True, False)
     assert weight.need_of_room("o", "lobby ").keys == (Key("room", "o", "lobby"),)
 
 

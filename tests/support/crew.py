@@ -119,7 +119,7 @@ class Crew:
             WorkerView(
                 index=n,
                 pid=os.getpid(),
-                state="up",
+                state="starting" if n in self.down else "up",
                 used=self.ledger.seats[n].used,
                 capacity=WEIGHT,
                 figures=Figures(sessions=len(worker.provider.sessions)),

@@ -91,6 +91,16 @@ def openai_models(config: Config) -> list[tuple[str, str]]:
     return used
 
 
+def in_agora(config: Config) -> bool:
+    """Whether agents join Agora's channels; else rooms of this server."""
+    return config.agora_app_id is not None and available()
+
+
+def goes_to_agora(config: Config, agent: AgentConfig) -> bool:
+    """Whether it joins a channel of Agora's, which is the same for every owner; else a room of its owner's."""
+    return in_agora(config) and agent.transport != "room"
+
+
 class AgentSetup:
     """Channels and brains for the agents of one server.
 
@@ -126,11 +136,11 @@ class AgentSetup:
     @property
     def in_agora(self) -> bool:
         """Whether agents join Agora's channels; else rooms of this server."""
-        return self.config.agora_app_id is not None and available()
+        return in_agora(self.config)
 
     def goes_to_agora(self, agent: AgentConfig) -> bool:
         """Whether it joins a channel of Agora's, which is the same for every owner; else a room of its owner's."""
-        return self.in_agora and agent.transport != "room"
+        return goes_to_agora(self.config, agent)
 
     def ours(self, url: str) -> bool:
         """Whether it leads to this server: its host is one of those that the settings name it by (`public_hosts`, the

@@ -350,6 +350,13 @@ class Config(Struct, kw_only=True, frozen=True):
             )
         if self.ws_port and self.ws_port + self.worker_count - 1 > 65535:
             raise InvalidArgument(f"ws_port: {self.worker_count} workers have no ports from {self.ws_port} on")
+        last = self.ws_port + self.worker_count - 1
+        for name in ("http_port", *(("viewer_port",) if self.viewer else ())):
+            if self.ws_port < getattr(self, name) <= last and self.ws_port:
+                raise InvalidArgument(
+                    f"{name} {getattr(self, name)} is among the workers' WebSocket ports, {self.ws_port}..{last} "
+                    f"(ws_port, and those behind it): choose another {name} or ws_port"
+                )
         if not self.nats:
             for name in ("nats_creds", "nkeys_seed_file", "node", "advertise_url", "advertise_viewer_url"):
                 if getattr(self, name) is not None:
@@ -640,7 +647,9 @@ def _convert(name: str, value: Any, place: str, strict: bool = True) -> Any:
         except msgspec.DecodeError:  # whose words would tell some of it
             raise InvalidArgument(f"{place}: {name} must be a JSON object of header names and their values") from None
     if name == "workers" and isinstance(value, str) and value != "auto":
-        value = int(value) if value.isascii() and value.isdecimal() and len(value) < 4 else 0
+        if not re.fullmatch("[0-9]{1,3}", value):
+            raise InvalidArgument(f"{place}: workers must be auto or 1..{MOST_WORKERS}, got {value!r:.60}")
+        value = int(value)
     allowed = get_args(TYPES[name])
     if allowed and all(isinstance(one, str) for one in allowed) and value not in allowed:
         raise InvalidArgument(f"{place}: {name} must be one of {', '.join(allowed)}, got {value!r:.60}")

@@ -78,6 +78,8 @@ class Entry:
         """Its own, once that is known."""
         self.keys: dict[Key, None] = {}
         """All that it owns."""
+        self.rooms: set[Key] = set()
+        """Those of them that are rooms which are there for it, and count."""
         self.ticket = ""
         """Of its reservation."""
         self.until: float | None = None
@@ -126,6 +128,8 @@ class Ledger:
         self._tickets: dict[str, Entry] = {}
         self._lapsing: deque[tuple[float, str]] = deque()
         self._numbers = itertools.count(1)
+        self._rooms: Counter[Key] = Counter()
+        """How many entries a room is there for."""
         self._counts: Counter[tuple[str, str]] = Counter()
         """(owner, kind) -> how many."""
         self._pixels: Counter[str] = Counter()
@@ -150,6 +154,8 @@ class Ledger:
         own = next((key for key in need.keys if key.kind == SELF[need.kind]), None)
         there = None if own is None else self._entry(own)
         if there is not None:
+            if need.kind == "room":
+                self._check_rooms(need)
             return self._beside(need, there, now)
         self._check_quota(need)
         beside = next((entry for key in need.keys if (entry := self._entry(key)) is not None), None)
@@ -175,6 +181,7 @@ class Ledger:
         entry.ticket = f"{entry.worker}.{next(self._numbers)}"
         self._hold_until(entry, now + HOLD)
         self._add(entry, need.keys)
+        self._open_rooms(entry, need.keys if need.opens_room else ())
         return Place(node="", worker=entry.worker, ticket=entry.ticket)
 
     def _hold_until(self, entry: Entry, until: float) -> None:
@@ -190,9 +197,11 @@ class Ledger:
             return
         keys = tuple(keys)
         known = (other for key in keys for other in self._by_key.get(key, ()) if other.key == key)
-        other = next((one for one in known if one is not entry and one.worker == entry.worker), None)
+        alike = (one for one in known if (one.kind, one.worker) == (entry.kind, entry.worker))
+        other = next((one for one in alike if one is not entry), None)
         if other is None:
             self._own(entry, keys)
+            self._open_rooms(entry, entry.rooms | {key for key in keys if key.kind == entry.kind})
         elif self._tickets.get(other.ticket) is other:
             entry.ticket = other.ticket  # of two that replace the same, the worker took this one first: they change
         else:
@@ -252,10 +261,15 @@ class Ledger:
             raise _sessions(f"This key's limit of {quota.sessions} sessions is reached")
         if need.kind == "agent" and quota.agents is not None and there >= quota.agents:
             raise AgentLimit(f"{there} agents run with this key; no more are allowed")
-        opens = [key for key in need.keys if key.kind == "room" and key not in self._by_key]
-        if opens and quota.rooms is not None and self._counts[owner, "room"] + other.rooms >= quota.rooms:
-            raise NoCapacity(f"there are {quota.rooms} rooms, and no more are allowed")
+        self._check_rooms(need)
         self._check_pixels(need, need.pixel_rate, need.pixel_rate)
+
+    def _check_rooms(self, need: Need) -> None:
+        most = self._quota_of(need.owner).rooms
+        opens = need.opens_room and any(key.kind == "room" and key not in self._rooms for key in need.keys)
+        there = self._counts[need.owner, "room"] + self.elsewhere(need.owner).rooms
+        if opens and most is not None and there >= most:
+            raise NoCapacity(f"there are {most} rooms, and no more are allowed")
 
     def _check_pixels(self, need: Need, more: int, adds: int) -> None:
         limit = self._quota_of(need.owner).pixel_rate
@@ -283,6 +297,7 @@ class Ledger:
         self._succeed(entry)
         self._weigh(entry, told.weight or entry.weight, told.pixel_rate)
         self._own(entry, keys)
+        self._open_rooms(entry, keys)
 
     @staticmethod
     def _named(entry: Entry, told: Opened) -> Entry:
@@ -449,6 +464,7 @@ class Ledger:
         else:
             self._count(entry, -1)
         self._weigh(entry, 0, 0)
+        self._open_rooms(entry, ())
         self._let_go(entry)
         if not entry.heirs:
             return
@@ -466,8 +482,6 @@ class Ledger:
             del owners[entry]
             if not owners:
                 del self._by_key[key]
-                if key.kind == "room":
-                    _add(self._counts, (key.owner, "room"), -1)
                 self.on_key(key, False)
 
     def _weigh(self, entry: Entry, weight: int, pixel_rate: int) -> None:
@@ -479,17 +493,24 @@ class Ledger:
         entry.weight, entry.pixel_rate = weight, pixel_rate
 
     def _own(self, entry: Entry, keys: Iterable[Key]) -> None:
-        """Rooms are counted by their keys: of one, the agent for which it is reserved, and the room itself."""
         for key in keys:
             entry.keys[key] = None
             owners = self._by_key.get(key)
             if owners is None:
                 owners = self._by_key[key] = {}
-                if key.kind == "room":
-                    _add(self._counts, (key.owner, "room"), 1)
                 owners[entry] = None
                 self.on_key(key, True)
             owners[entry] = None
+
+    def _open_rooms(self, entry: Entry, keys: Iterable[Key]) -> None:
+        """Rooms are counted by their keys: of one, the agent for which it is reserved, and the room itself."""
+        rooms = {key for key in keys if key.kind == "room"}
+        for key in rooms ^ entry.rooms:
+            by, before = 1 if key in rooms else -1, self._rooms[key]
+            _add(self._rooms, key, by)
+            if not before or not self._rooms[key]:
+                _add(self._counts, (key.owner, "room"), by)
+        entry.rooms = rooms
 
 
 def _add(counter: Counter[Any], key: Any, by: int) -> None:

@@ -43,6 +43,9 @@ class Need(Struct, frozen=True, kw_only=True):
     """Width x height x frames a second, for the quota of its owner."""
     keys: tuple[Key, ...] = ()
     """Where one of these is owned already, it goes there."""
+    opens_room: bool = True
+    """A room among `keys` is opened, and counts for its owner's quota; False = it names a channel of Agora's, by which
+    an agent in it is found."""
 
 
 class Place(Struct, frozen=True, kw_only=True):

@@ -48,6 +48,8 @@ LINGER = 15.0
 """Seconds beyond those for what is said that workers have to drain."""
 AT_ONCE = 5.0
 """Seconds that they have to end where nobody waits for what is said."""
+LOOK = 5.0
+"""Seconds between two looks at the process that waits: one that has ended is reaped, and another waits."""
 ENDS = frozenset({w.LEFT, w.SESSION_ENDED, w.SESSION_FAILED})
 """Notices that are the last of what they are about."""
 FAILED = "FAILED"
@@ -130,6 +132,7 @@ class Pool:
         self.folder = ""
         """Of the sockets; for nobody else to enter."""
         self._changed = asyncio.Event()
+        self._looked = 0.0
 
     # -------------------------------------------------------------------------------------------------------- life
 
@@ -298,6 +301,8 @@ class Pool:
             worker.figures = message
             self.ledger.load(index, bool(message.overloaded))
             self.on_worker(worker)
+            if time.monotonic() - self._looked >= LOOK and not self.draining:
+                self._prepare()
         elif isinstance(message, Notice):
             self._pass_on(message)
         elif isinstance(message, Ready):
@@ -311,9 +316,13 @@ class Pool:
             if not self._ws_port:
                 worker.ws_port = 0  # the one that it had may be another's by now
             logger.error("worker %d cannot be a server: %s", index, message.reason)
+            if not worker.ws_url:  # it never was one, and `start` tells why: it is not started again
+                self._supervisors[index].retire()
+                self._changed.set()
 
     def _prepare(self) -> None:
         """Has another process wait, once no worker needs the time."""
+        self._looked = time.monotonic()
         if self._spare and all(worker.up for worker in self.workers) and len(self.workers) == self._number:
             try:
                 self._spares.prepare()

@@ -106,20 +106,19 @@ def need_of_start(body: Mapping[str, Any], owner: str, settings: Settings) -> Ne
 
 
 def need_of_join(agent: AgentConfig, settings: Settings, *, room: bool) -> Need:
-    """What an agent needs, as a request describes it (`agents.rest.wire`, `servers.rooms`), with its `owner`.
+    """What an agent needs, as a request describes it (`agents.rest.wire`, `servers.rooms`), with its `owner`. A channel
+    of Agora's is named as a room would be: who steers the agent in it names the channel alone.
 
     Args:
         room: it joins a room of the server, not a channel of Agora's.
     """
-    keys = [Key("name", agent.owner, agent.name)]
-    if room:
-        keys.append(room_key(agent.owner, agent.channel))
     return Need(
         kind="agent",
         owner=agent.owner,
         weight=of_agent(agent, settings),
         pixel_rate=agent.pixel_rate,
-        keys=tuple(keys),
+        keys=(Key("name", agent.owner, agent.name), room_key(agent.owner, agent.channel)),
+        opens_room=room,
     )
 
 

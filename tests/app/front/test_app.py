@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -349,6 +351,21 @@ async def test_motion_over_a_websocket(front: Fronted) -> None:
         assert await front.crew.find(Key("room", OPERATOR, "lobby")) is not None
 
 
+@pytest.mark.parametrize(
+    "target", ["/motion/x#y", "/motion/x?a#b", "[/motion/x", "@127.0.0.1:9/motion/x", ":9/motion/x", "motion/x"]
+)
+async def test_a_websocket_of_an_odd_target_is_refused(front: Fronted, target: str) -> None:
+    """By the worker, as what it is."""
+    at = urlsplit(front.pages)
+    reader, writer = await asyncio.open_connection(at.hostname, at.port)
+    handshake = f"GET {target} HTTP/1.1\r\nHost: {at.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    handshake += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    writer.write(handshake.encode())
+    status = int((await asyncio.wait_for(reader.readline(), 10)).split()[1])
+    writer.close()
+    assert status in (400, 401, 403, 404)
+
+
 async def test_the_pages(front: Fronted) -> None:
     for path in (
         "/",
@@ -381,6 +398,13 @@ async def test_wrong_keys_are_slowed_once_for_all_workers(front: Fronted) -> Non
     assert int(slowed.headers["retry-after"]) >= 1
     guessed = await front.http.get(f"{front.pages}/api/sessions", headers={"x-api-key": "wrong"})
     assert (guessed.status_code, guessed.json()["code"]) == (429, "RATE_LIMITED")
+
+
+@pytest.mark.parametrize("pages", [False, True])
+async def test_a_wrong_key_for_the_cluster_is_one_guess(front: Fronted, pages: bool) -> None:
+    place = f"{front.pages}/api/cluster" if pages else f"{front.api}/cluster"
+    codes = [(await front.http.get(place, headers={"x-api-key": f"wrong{n}"})).status_code for n in range(8)]
+    assert codes == [401] * 6 + [429] * 2
 
 
 async def test_requests_of_a_key_are_counted_once(tmp_path: Path) -> None:
@@ -460,6 +484,50 @@ async def test_what_a_dead_worker_ran_is_told_of(front: Fronted) -> None:
     assert "SIGKILL" in ended["message"] and abs(ended["stop_ts"] - time.time()) < 30
     v1 = (await front.http.get(f"{front.api}{C1}/agents/{id}")).json()
     assert (v1["state"], "status" in v1) == ("FAILED", False)
+
+
+@pytest.mark.parametrize("known", [0.0, 0.1], ids=["known", "known a moment later"])
+async def test_who_asks_a_dead_worker_is_told_why_and_others_answer(front: Fronted, known: float) -> None:
+    session, crew = await start(front, "c"), front.crew
+    place = await crew.find(Key("session", "", session))
+    assert place is not None
+
+    def die() -> None:
+        crew.down.add(place.worker)
+        crew.ledger.died(place.worker, "the process that ran it was killed by SIGKILL", time.monotonic())
+
+    for path in crew.paths(place.worker):
+        os.unlink(path)
+    await front.desk.close()
+    front.desk._upstreams.clear()
+    asyncio.get_running_loop().call_later(known, die)
+    gone = await front.http.get(f"{front.api}/session/{session}")
+    assert (gone.status_code, "SIGKILL" in gone.json()["message"]) == (404, True)
+    crew.down.clear()
+    for path in ("/", "/agent", "/viewer.js", "/client/index.js", "/avatars/aria.json?size=320x180"):
+        assert (await front.http.get(f"{front.pages}{path}")).status_code == 200
+
+
+async def test_a_start_that_reaches_no_worker_is_placed_once_more(front: Fronted) -> None:
+    crew = front.crew
+    os.unlink(crew.paths(0)[0])
+    reason = "the process that ran it was killed by SIGKILL"
+    asyncio.get_running_loop().call_later(0.1, lambda: crew.ledger.died(0, reason, time.monotonic()))
+    await start(front, "c")
+    assert spread(crew) == [0, 1] and [seat.counts["session"] for seat in crew.ledger.seats] == [0, 1]
+    crew.ledger.up(0)
+    refused = await front.http.post(f"{front.api}/session/start", json=body("other"))
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1"), "it ends"
+    assert [seat.counts["session"] for seat in crew.ledger.seats] == [0, 1]
+
+
+async def test_a_start_while_workers_start_is_told_so(front: Fronted) -> None:
+    front.crew.down |= {0, 1}
+    for worker in range(2):
+        front.crew.ledger.down(worker)
+    refused = await front.http.post(f"{front.api}/session/start", json=body("c"))
+    assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "NO_CAPACITY", "1")
+    assert "starting" in refused.json()["message"]
 
 
 async def test_without_workers_who_asks_is_told_to_come_again(front: Fronted) -> None:

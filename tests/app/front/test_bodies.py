@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lipwire.app import agent_setup
 from lipwire.app.config import Config
 from lipwire.app.front import bodies
 from lipwire.app.front.asking import NOBODY, Who
@@ -84,6 +85,15 @@ def test_a_token_names_its_session() -> None:
 
 def need(method: str, path: str, body: Any, who: Who = OURS, *, pages: bool = False) -> Any:
     return bodies.need_of(find(method, path, pages=pages), who, json.dumps(body).encode(), path, Config())
+
+
+def test_an_agent_that_goes_to_agora_opens_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_setup, "available", lambda: True)
+    found, path = find("POST", f"{CONTROL}/v2/projects/x/join"), f"{CONTROL}/v2/projects/x/join"
+    for config, opens in ((Config(), True), (Config(agora_app_id="0" * 32), False)):
+        asked = bodies.need_of(found, OURS, json.dumps(V2).encode(), path, config)
+        assert asked is not None and asked.opens_room is opens
+        assert Key("room", "acme", "test_channel") in asked.keys, "it is steered by its channel"
 
 
 def test_what_needs_a_place() -> None:

@@ -15,7 +15,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from lipwire.app.front.relay import Body, Gone, ask, give, headers_of, pass_socket, target_of, while_there
+from lipwire.app.front.relay import Body, Gone, ask, give, headers_of, may_repeat, pass_socket, target_of, while_there
 from lipwire.app.front.upstream import Lost, Upstream
 from lipwire.provider.authority import ASKING_FROM
 from lipwire.servers.http import serve_http
@@ -190,8 +190,28 @@ async def test_a_client_that_goes_before_its_body_is_there_reaches_no_worker(tmp
         assert (stage.gone, stage.lost) == (1, [])
 
 
-@pytest.mark.parametrize(("method", "times"), [("GET", 2), ("DELETE", 2), ("POST", 1), ("PATCH", 1)])
-async def test_what_is_not_idempotent_is_never_sent_twice(tmp_path: Path, method: str, times: int) -> None:
+@pytest.mark.parametrize("length", [b"content-length: 100\r\n", b"transfer-encoding: chunked\r\n"])
+async def test_an_answer_that_breaks_off_is_no_other_answer(tmp_path: Path, length: bytes) -> None:
+    """What the client gets breaks off, too."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n" + length + b"\r\n4\r\nhalf\r\n")
+        await writer.drain()
+        writer.close()
+
+    stage = Stage(Upstream(path=str(tmp_path / "s")))
+    front = await serve_http(stage, port=0)
+    async with await asyncio.start_unix_server(serve, str(tmp_path / "s")), httpx.AsyncClient(trust_env=False) as http:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await http.get(f"http://127.0.0.1:{front.port}")
+    await front.close()
+    await stage.upstream.close()
+    assert (stage.gone, stage.lost) == (1, [])
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "POST", "PATCH"])
+async def test_what_is_not_idempotent_is_never_sent_twice(tmp_path: Path, method: str) -> None:
     came = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -203,13 +223,15 @@ async def test_what_is_not_idempotent_is_never_sent_twice(tmp_path: Path, method
     async def receive() -> Any:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    scope = {"method": method, "path": "/", "headers": [(b"host", b"localhost")]}
+    scope, body = {"method": method, "path": "/", "headers": [(b"host", b"localhost")]}, Body(receive)
     async with await asyncio.start_unix_server(serve, str(tmp_path / "s")):
         upstream = Upstream(path=str(tmp_path / "s"))
-        with pytest.raises(Lost):
-            await ask(upstream, scope, Body(receive), [])
+        with pytest.raises(Lost) as lost:
+            await ask(upstream, scope, body, [])
         await upstream.close()
-    assert came == times
+    assert came == 1
+    assert may_repeat(scope, body, lost.value) is (method in ("GET", "DELETE"))
+    assert may_repeat(scope, body, Lost("", sent=False))
 
 
 def test_where_a_request_comes_from_is_told() -> None:
@@ -219,6 +241,22 @@ def test_where_a_request_comes_from_is_told() -> None:
     ASKING_FROM.set("")
     assert headers_of(scope) == []
     assert target_of({"path": "/\xe4", "raw_path": b"", "query_string": b""}) == "/\xe4".encode()
+
+
+@pytest.mark.parametrize(
+    ("raw", "query", "expected"),
+    [
+        (b"/x#y", b"", b"/x"),
+        (b"/x", b"a#b", b"/x?a"),
+        (b"/x#y?a", b"b", b"/x"),
+        (b"@127.0.0.1:9/x", b"", b"/@127.0.0.1:9/x"),
+        (b"http://127.0.0.1:9/x", b"", b"/http://127.0.0.1:9/x"),
+        (b"*", b"", b"/*"),
+    ],
+)
+def test_a_target_leads_to_no_other_place(raw: bytes, query: bytes, expected: bytes) -> None:
+    """Whatever it is put behind."""
+    assert target_of({"path": raw.decode(), "raw_path": raw, "query_string": query}) == expected
 
 
 # ------------------------------------------------------------------------------------------------------- WebSockets

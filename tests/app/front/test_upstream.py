@@ -160,3 +160,12 @@ async def test_to_cancel_ends_the_request(tmp_path: Path) -> None:
         async with asyncio.timeout(10):
             while not server.ended:
                 await asyncio.sleep(0.01)
+
+
+async def test_a_websocket_that_cannot_be_asked_for() -> None:
+    upstream = Upstream(url="http://127.0.0.1:1")
+    for target in ("[/x", "/x#y"):
+        with pytest.raises(Lost) as lost:
+            await upstream.listen(target, [], [])
+        assert lost.value.sent is False
+    await upstream.close()

@@ -38,7 +38,7 @@ from . import bodies, hop
 from .asking import Reception, Who
 from .figures import Reserving, merge_texts
 from .lists import Part, merge
-from .relay import Body, Gone, ask, give, headers_of, pass_socket, target_of, while_there
+from .relay import Body, Gone, ask, give, headers_of, may_repeat, pass_socket, target_of, while_there
 from .routes import KIND, STARTS, Found, Table
 from .upstream import Answer, Headers, Lost, Upstream
 
@@ -51,6 +51,8 @@ FULL_RETRY = 5.0
 """The same where there is no room."""
 KNOWN = 65_536
 """Ids that are remembered of what answers have named, with where that is."""
+WAITS = (0.02, 0.05, 0.1, 0.2)
+"""Seconds before a place is looked for again that is lost."""
 LIST_WAIT = 3.0
 """Seconds that a worker has to say its part of a list, or its figures."""
 PAGE = 20
@@ -168,9 +170,11 @@ class Desk:
         if place.ticket:
             self.placement.cancel(place)
 
-    def any_worker(self, path: str) -> Place:
-        """Raises Lost: there is none."""
+    def any_worker(self, path: str, lost: Place | None = None) -> Place:
+        """`lost`: rather not that one. Raises Lost: there is none."""
         live = self.crew.live
+        if lost is not None and not lost.node:
+            live = [worker for worker in live if worker != lost.worker] or live
         if not live:
             raise Lost("no worker is up", sent=False)
         return Place(node="", worker=bodies.choose(live, path), ticket="")
@@ -290,25 +294,65 @@ class Front:
                 if found.where.startswith("enter"):
                     desk.reception.count_join(who)
                 data = await body.read()
-                if passed is not None:
+                if passed is not None and found.where in STARTS:
                     await self._pass(scope, receive, send, found, who, body, _here(passed))
                 elif found.where in STARTS and body.whole:
                     await self._start(scope, receive, send, found, who, body, data)
                 else:
-                    await self._to_owner(scope, receive, send, found, who, body, data)
+                    place = None if passed is None else _here(passed)
+                    await self._to_owner(scope, receive, send, found, who, body, data, place)
 
     async def _to_owner(
-        self, scope: Any, receive: Receive, send: Send, found: Found, who: Who, body: Body, data: bytes
+        self,
+        scope: Any,
+        receive: Receive,
+        send: Send,
+        found: Found,
+        who: Who,
+        body: Body,
+        data: bytes,
+        place: Place | None,
     ) -> None:
-        desk = self._desk
-        key = bodies.key_of(found, who, data, desk.secret)
-        place = None if key is None else await _found(desk.find(key))
+        """What is about something goes where that is, or to `place`. Who is lost there is looked for once more."""
+        key = bodies.key_of(found, who, data, self._desk.secret)
+        if place is None:
+            place = await self._where(scope, send, found, who, key)
+        if place is None:
+            return
+        try:
+            await self._pass(scope, receive, send, found, who, body, place)
+        except Lost as exc:
+            if not may_repeat(scope, body, exc):
+                raise
+            logger.warning("%s %s: %s; once more", scope["method"], scope["path"], exc)
+            again = await self._where(scope, send, found, who, key, lost=place)
+            if again is not None:
+                await self._pass(scope, receive, send, found, who, body, again)
+
+    async def _where(
+        self, scope: Any, send: Send, found: Found, who: Who, key: Key | None, lost: Place | None = None
+    ) -> Place | None:
+        """Where a request goes; None = it has been told that what it is about died. `lost`: that place did not
+        answer."""
+        desk, place = self._desk, None
+        if key is not None:
+            place = await (_found(desk.find(key)) if lost is None else self._found_again(key, lost))
         past = None if place is not None or key is None else desk.crew.why(key)
         if past is not None and await self._tell_past(scope, send, found, who, past):
-            return
-        if place is None:
-            place = desk.any_worker(scope["path"] if found.where == "any" else "")
-        await self._pass(scope, receive, send, found, who, body, place)
+            return None
+        return place or desk.any_worker(scope["path"] if found.where == "any" else "", lost)
+
+    async def _found_again(self, key: Key, lost: Place) -> Place | None:
+        """A worker's connections break a moment before it is known that it has died."""
+        desk = self._desk
+        for wait in WAITS:
+            place = await _found(desk.find(key))
+            if place is None or (place.node, place.worker) != (lost.node, lost.worker) or place.node:
+                return place
+            if place.worker not in desk.crew.live:
+                return None
+            await asyncio.sleep(wait)
+        return place
 
     async def _start(
         self, scope: Any, receive: Receive, send: Send, found: Found, who: Who, body: Body, data: bytes
@@ -319,14 +363,24 @@ class Front:
         if need is None:
             await self._pass(scope, receive, send, found, who, body, desk.any_worker(""))
             return
-        place = await desk.reserve(need)
-        if place is None:
-            raise self._full()
-        await self._pass(scope, receive, send, found, who, body, place)
+        for wait in (*WAITS, None):
+            place = await desk.reserve(need)
+            if place is None:
+                raise self._full()
+            try:
+                return await self._pass(scope, receive, send, found, who, body, place)
+            except Lost as exc:
+                if exc.sent or wait is None or not body.whole:
+                    raise
+                logger.warning("%s %s: %s; placed once more", scope["method"], scope["path"], exc)
+                await asyncio.sleep(wait)  # until it is known that its worker, or its node, is no place any more
 
     def _full(self) -> ProviderError:
-        if self._desk.crew.state == "draining":
+        crew = self._desk.crew
+        if crew.state == "draining":
             return ProviderError("NO_CAPACITY", "The server is shutting down", retry_after=FULL_RETRY)
+        if crew.state == "starting" or any(worker.state == "starting" for worker in crew.view().workers):
+            return ProviderError("NO_CAPACITY", "The workers of this server are starting", retry_after=RETRY)
         return ProviderError("NO_CAPACITY", "Every worker of this server is full", retry_after=FULL_RETRY)
 
     async def _pass(

@@ -17,6 +17,7 @@ from ...protocol.tokens import TokenError, verify_access
 from ...provider.keys import OPERATOR
 from ...servers.errors import BASE
 from ...servers.rooms import parse_agent_request
+from ..agent_setup import goes_to_agora
 from ..config import Config
 from .asking import Who
 from .routes import Found
@@ -96,8 +97,7 @@ def need_of(found: Found, who: Who, body: bytes, path: str, config: Config) -> N
     if who.scope is not None and agent.channel != who.scope:
         return None
     agent.owner = owner
-    # A channel of Agora's is named as a room would be: who steers the agent in it names the channel alone.
-    return weight.need_of_join(agent, config, room=True)
+    return weight.need_of_join(agent, config, room=not goes_to_agora(config, agent))
 
 
 def _object(body: bytes) -> dict[str, Any]:

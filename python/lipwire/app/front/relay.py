@@ -11,10 +11,13 @@ from litestar.types import Message, Receive, Send
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from ...logs import sampled
 from ...provider.authority import ASKING_FROM
 from ...servers.errors import MAX_BODY
 from . import hop as h
 from .upstream import Answer, Headers, Lost, Upstream, end_to_end
+
+logger = sampled("lipwire.front")
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Methods that may be sent twice (RFC 9110, section 9.2.2)."""
@@ -22,12 +25,10 @@ DROPPED = frozenset({b"host", b"origin", b"expect", b"x-forwarded-for", b"x-forw
 """Of a request: who passes it on says these itself, has answered them, or has judged them (`guard`), and dresses the
 answer for a page of that origin."""
 HANDSHAKE = b"sec-websocket-"
-Learn = Callable[[Answer, bytes], object]
-"""Gets an answer and all of its body before the client does."""
 
 
 class Gone(Exception):
-    """The client is."""
+    """The client is, or it has the beginning of an answer that broke off: nothing more can be said to it."""
 
 
 class Body:
@@ -95,10 +96,12 @@ async def _disconnected(receive: Receive) -> None:
 
 
 def target_of(scope: Any) -> bytes:
-    """Path and query of a request as the client has sent them."""
+    """Path and query of a request as the client has sent them, from a slash on and without a fragment: behind the name
+    of a place it is a URL, which leads there and nowhere else."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     query: bytes = scope.get("query_string", b"")
-    return raw + b"?" + query if query else raw
+    target = (raw + b"?" + query if query else raw).partition(b"#")[0]
+    return target if target.startswith(b"/") else b"/" + target
 
 
 def headers_of(scope: Any, body: bytes | None = b"") -> Headers:
@@ -117,7 +120,7 @@ def headers_of(scope: Any, body: bytes | None = b"") -> Headers:
 
 
 async def ask(upstream: Upstream, scope: Any, body: Body, more: Headers) -> Answer:
-    """Passes a request on. One that may be sent twice is, where the first had no answer.
+    """Passes a request on.
 
     Raises:
         Lost: there is none. Gone: the client is.
@@ -126,29 +129,25 @@ async def ask(upstream: Upstream, scope: Any, body: Body, more: Headers) -> Answ
     data = await body.read()
     if not body.whole:
         return await upstream.request(method, target, headers_of(scope, None) + more, body.parts())
-    headers = headers_of(scope, data) + more
-    try:
-        return await upstream.request(method, target, headers, data)
-    except Lost as exc:
-        if exc.sent and method not in IDEMPOTENT:
-            raise
-    return await upstream.request(method, target, headers, data)
+    return await upstream.request(method, target, headers_of(scope, data) + more, data)
 
 
-async def give(answer: Answer, send: Send, learn: Learn | None = None) -> None:
-    """Passes an answer back, as it comes; where somebody learns from it, when it is whole. Raises Lost: before any of
-    it was passed on."""
+def may_repeat(scope: Any, body: Body, exc: Lost) -> bool:
+    """Whether a request that had no answer may be sent once more: nobody has read it, or its method allows it."""
+    return body.whole and (not exc.sent or scope["method"] in IDEMPOTENT)
+
+
+async def give(answer: Answer, send: Send) -> None:
+    """Passes an answer back, as it comes. Raises Gone: it broke off, and so does what the client gets."""
     headers = [(name, value) for name, value in answer.headers if name != b"date"]  # there is one of ours
     start: Message = {"type": "http.response.start", "status": answer.status, "headers": headers}
-    if learn is not None:
-        whole = await answer.read()
-        learn(answer, whole)
-        await send(start)
-        await send({"type": "http.response.body", "body": whole, "more_body": False})
-        return
     await send(start)
-    async for part in answer.parts():
-        await send({"type": "http.response.body", "body": part, "more_body": True})
+    try:
+        async for part in answer.parts():
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+    except Lost as exc:
+        logger.warning("%s", exc)
+        raise Gone from exc
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -98,7 +98,7 @@ API: tuple[Route, ...] = (
     Route("/rooms/{name}/token", {"POST": "any"}, "key"),
     Route("/healthz", {"GET": "health"}),
     Route("/metrics", {"GET": "metrics"}),
-    Route("/cluster", {"GET": "cluster"}, "key"),
+    Route("/cluster", {"GET": "cluster"}),  # looked at once, by who answers
     *(route for version in ("v1", "v2") for place in ("", "/cn") for route in _control(place, version)),
     Route("/start_agent", {"POST": "start agent"}, "process", "D"),
     Route("/start", {"POST": "start agent"}, "process", "D"),
@@ -121,7 +121,7 @@ PAGES: tuple[Route, ...] = (
     Route("/api/rooms", {"GET": "rooms", "POST": "new room"}, "page"),
     Route("/api/rooms/{name}/offer", {"POST": "enter room"}, "page"),
     Route("/api/rooms/{name}/leave", {"POST": "room"}, "page"),
-    Route("/api/cluster", {"GET": "cluster"}, "page"),
+    Route("/api/cluster", {"GET": "cluster"}),
     Route("/api/agents", {"POST": "page agent"}, "page"),
     Route("/api/agents/stop", {"POST": "agent in channel"}, "page"),
     Route("/api/faces/{name}", {"GET": "any"}, "page"),

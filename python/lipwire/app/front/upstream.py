@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import httpcore
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
+from websockets.exceptions import InvalidURI
 
 logger = logging.getLogger("lipwire.front")
 
@@ -188,6 +189,8 @@ class Upstream:
             return await connect(f"{place}{target}", ssl=self._trust, **options)
         except (OSError, TimeoutError, EOFError) as exc:
             raise Lost(f"it cannot be reached: {exc}", sent=False) from exc
+        except (InvalidURI, ValueError) as exc:
+            raise Lost(f"it cannot be asked for this: {exc}", sent=False) from exc
 
     async def close(self) -> None:
         """Ends its connections."""
