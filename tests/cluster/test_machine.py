@@ -29,7 +29,7 @@ async def join(pool: Pool, broker: Broker, name: str, at: float = 1000.0) -> tup
     return node, NatsPlacement(node, pool, patience=30, finding=30)
 
 
-async def other(broker: Broker, capacity: int = 100 * UNIT, at: float = 2000.0) -> tuple[Shelf, NatsPlacement]:
+async def other(broker: Broker, capacity: int = 100 * UNIT, at: float = 1010.0) -> tuple[Shelf, NatsPlacement]:
     """A node that runs nothing."""
     shelf = Shelf(capacity)
     shelf.node = Node(MemoryBus(broker), shelf, name="other", beat=0.05, wall_clock=lambda: at)
@@ -70,7 +70,7 @@ async def test_a_session_that_another_node_has_started_anew_ends() -> None:
     broker = Broker()
     async with Farm(1) as farm:
         node, _ = await join(farm.pool, broker, "ours", at=1000.0)
-        shelf, _ = await other(broker, at=2000.0)
+        shelf, _ = await other(broker, at=1010.0)
         started = await farm.start("one")
         assert started is not None
         socket = await started.connect()

@@ -44,11 +44,11 @@ class Site:
     now: float = 0.0
     """Of the clock that is looked at for silence."""
 
-    async def add(self, capacity: int, *, at: float = 1000.0) -> One:
+    async def add(self, capacity: int, *, at: float = 1000.0, secret: str = "s") -> One:
         name = f"n{len(self.nodes)}"
         bus = await self.connect(name)
         shelf = Shelf(capacity)
-        node = Node(bus, shelf, name=name, beat=BEAT, clock=lambda: self.now, wall_clock=lambda: at)
+        node = Node(bus, shelf, name=name, secret=secret, beat=BEAT, clock=lambda: self.now, wall_clock=lambda: at)
         shelf.node = node
         await node.start()
         one = One(
@@ -358,3 +358,16 @@ async def test_ten_thousand_starts_and_stops_lose_and_double_nothing(memory: Sit
     assert live == {} and refused == 0
     assert [(one.shelf.used, one.shelf.keys) for one in nodes] == [(0, {})] * 10
     assert sum(one.placement.placed for one in nodes) == 10_000
+
+
+@pytest.mark.parametrize(("at", "secret"), [(1000.0, "another"), (1040.0, "s")], ids=["secret", "clock"])
+async def test_a_node_that_would_refuse_what_is_passed_on_is_left_out(
+    memory: Site, caplog: pytest.LogCaptureFixture, at: float, secret: str
+) -> None:
+    one, strange = await memory.add(5 * UNIT), await memory.add(50 * UNIT, at=at, secret=secret)
+    one.node.listen()
+    await memory.until(lambda: "n1" in one.node.strange)
+    assert one.node.others == {} and caplog.text.count("node n1 is left out") == 1
+    places = [await one.placement.reserve(session(n)) for n in range(4)]
+    assert [place.node for place in places if place] == [""] * 4
+    await memory.until(lambda: strange.shelf.used == 0)

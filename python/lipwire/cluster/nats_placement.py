@@ -194,7 +194,11 @@ class NatsPlacement(Placement):
         except (TimeoutError, asyncio.CancelledError):
             self._bus.publish(self._node.subjects.cancel, talk.encode(talk.Cancel(id)))
             raise
-        return self._taken(talk.answered(data), id)
+        answer = talk.answered(data)
+        if isinstance(answer, talk.Given) and answer.node in self._node.strange:
+            self._bus.publish(self._node.subjects.cancel, talk.encode(talk.Cancel(id)))
+            return None
+        return self._taken(answer, id)
 
     def _taken(self, answer: talk.Answer, id: str) -> Place | None:
         if isinstance(answer, talk.Full):

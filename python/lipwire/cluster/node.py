@@ -33,6 +33,8 @@ FORGET = 600.0
 """Seconds after which one that is gone is shown no more."""
 PROBE = 0.5
 """Seconds that a node which was silent has to answer."""
+APART = 25.0
+"""Seconds that clocks of two nodes may differ: what they pass on holds for a little longer (`app.front.hop`)."""
 CANCELLED = 4096
 """Reservations that are remembered as cancelled, in case that they come later than that."""
 GROUP = "place"
@@ -83,6 +85,7 @@ class Node:
     Args:
         cluster: the name that all nodes share.
         http_url, viewer_url: where other nodes reach it.
+        secret: what passes between front processes is signed with it.
         clock: seconds, monotonic. wall_clock: Unix seconds, for who was first.
     """
 
@@ -96,6 +99,7 @@ class Node:
         http_url: str = "",
         viewer_url: str = "",
         version: str = "",
+        secret: str = "",
         beat: float = BEAT,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
@@ -109,6 +113,9 @@ class Node:
         self.on_down: Callable[[str], None] = lambda name: None
         """Hears that another node is down."""
         self._beat, self._clock, self._wall_clock = beat, clock, wall_clock
+        self._seal = talk.seal_of(secret)
+        self.strange: dict[str, str] = {}
+        """Nodes that nothing can be passed on to, and why."""
         self._keys: dict[Key, tuple[float, Subscription]] = {}
         self._classes: list[Subscription] = []
         self._held: list[Subscription] = []
@@ -177,6 +184,8 @@ class Node:
                     used=m.used,
                     capacity=m.capacity,
                     owners=m.owners(),
+                    seal=self._seal,
+                    at=self._wall_clock(),
                 )
             ),
         )
@@ -305,7 +314,25 @@ class Node:
         if beat.state == "gone":
             self.others.pop(beat.name, None)
             return
+        if self._is_strange(beat):
+            self.others.pop(beat.name, None)
+            return
         self.others[beat.name] = Other(beat=beat, seen=self._clock(), state=_state(beat.state))
+
+    def _is_strange(self, beat: talk.Beat) -> bool:
+        """Whether what is passed on to it would be refused. That is told once."""
+        why = ""
+        if beat.seal != self._seal:
+            why = "its session_secret is another"
+        elif abs(self._wall_clock() - beat.at) > APART:
+            why = f"its clock and this machine's are more than {APART:.0f} s apart"
+        if why and self.strange.get(beat.name) != why:
+            logger.error("node %s is left out: %s", beat.name, why)
+        if why:
+            self.strange[beat.name] = why
+        elif self.strange.pop(beat.name, None):
+            logger.warning("node %s is taken in again", beat.name)
+        return bool(why)
 
     def _look_around(self) -> None:
         now = self._clock()

@@ -139,17 +139,20 @@ async def test_agents_wherever_they_run(cluster: Cluster) -> None:
 
 
 async def test_what_passes_between_nodes_is_signed(cluster: Cluster) -> None:
-    """A client that says it comes from another node is one like others: its address and its key count."""
+    """A client cannot say that it comes from another node; a node with another secret is told what is wrong."""
     id = await cluster.start(0, "c")
     node = cluster.nodes[0]
     said = hop.Hop(node="b", address="192.0.2.1", worker=0, owner="operator")
     forged = hop.sign(said, "t" * 32, "GET", f"/session/{id}").decode()
     headers = {"x-api-key": "wrong", "x-lipwire-hop": forged}
-    assert (await cluster.http.get(f"{node.http_url}/session/{id}", headers=headers)).status_code == 401
+    for path in (f"/session/{id}", f"{C2}/agents"):
+        refused = await cluster.http.get(f"{node.http_url}{path}", headers=headers)
+        assert refused.status_code == 403 and "session_secret" in refused.text
+    headers["x-api-key"] = KEY
     real = hop.sign(said, SECRET, "GET", f"/session/{id}").decode()
     headers["x-lipwire-hop"] = real
     shown = await cluster.http.get(f"{node.http_url}/session/{id}?other", headers=headers)
-    assert shown.status_code == 401, "it holds for one request alone"
+    assert shown.status_code == 403, "it holds for one request alone"
 
 
 async def test_a_node_that_drains_takes_nothing_new(cluster: Cluster) -> None:

@@ -235,6 +235,12 @@ class Front:
             await self._serve(scope, receive, send, passed)
 
     async def _outside(self, scope: Any, receive: Receive, send: Send) -> None:
+        """What has a node's header that does not hold is not taken for a client's request: all nodes would be asked
+        for their parts of a list again, and ask back."""
+        if self._desk.nodes is not None and any(name == hop.HEADER for name, _ in scope["headers"]):
+            found = self._table.find(scope.get("method", "WEBSOCKET"), scope["path"])
+            await self._refuse(scope, found, ProviderError("NOT_ALLOWED", hop.WRONG), send)
+            return
         await self._serve(scope, receive, send, None)
 
     async def _serve(self, scope: Any, receive: Receive, send: Any, passed: hop.Hop | None) -> None:
