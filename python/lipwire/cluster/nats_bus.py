@@ -100,7 +100,7 @@ class NatsBus:
         except (OSError, TimeoutError, Error, ValueError) as exc:
             why = last[0] if last and isinstance(exc, TimeoutError) else exc
             await client.close()
-            raise InvalidArgument(f"nats: cannot connect to {shown}: {type(why).__name__}") from None
+            raise InvalidArgument(f"nats: cannot connect to {shown}: {_reason(why)}") from None
         bus = cls(client)
         held.append(bus)
         return bus
@@ -212,6 +212,14 @@ class NatsBus:
                     subject.set_result(None)
             except Exception as exc:  # the edge: the connection is closed, or a message is too large
                 logger.warning("NATS: %s failed: %s", what, type(exc).__name__)
+
+
+def _reason(exc: Exception) -> str:
+    """Not its own text, which may have the URL, and so the password."""
+    text = str(exc).lower()
+    if "authorization violation" in text or "expired" in text:
+        return "user, password or credentials are refused"
+    return type(exc).__name__
 
 
 class _Subscription:

@@ -107,6 +107,8 @@ class Beat(Struct, tag=True, frozen=True, kw_only=True):
     capacity: int
     owners: dict[str, Use] = {}
     """Those that are not the operator."""
+    instance: str = ""
+    """Of its process: two of one name are found out by it."""
     seal: str = ""
     """Of the secret that all nodes share: who has another cannot be passed anything on."""
     at: float = 0.0
@@ -163,6 +165,11 @@ def classes_within(free: int) -> int:
     while number < CLASSES and LOWEST << number <= free:
         number += 1
     return number
+
+
+def id_of(ticket: str) -> str:
+    """The reservation's id, which a ticket of another node has behind a colon."""
+    return ticket.partition(":")[2]
 
 
 def seal_of(secret: str) -> str:
