@@ -155,6 +155,30 @@ async def test_what_passes_between_nodes_is_signed(cluster: Cluster) -> None:
     assert shown.status_code == 403, "it holds for one request alone"
 
 
+async def test_of_sessions_started_at_once_everywhere_one_stays(cluster: Cluster) -> None:
+    for turn in range(3):
+        ids = await asyncio.gather(*(cluster.start(n % 2, f"race{turn}") for n in range(4)))
+
+        async def one_is_left(ids: list[str] = ids) -> bool:
+            there = [cluster.there(Key("session", "", id)) for id in ids]
+            return sum(len(nodes) for nodes in there) == 1
+
+        await until(one_is_left)
+        await asyncio.sleep(1)
+        assert await one_is_left()
+
+
+async def test_joins_into_new_rooms_that_a_worker_refuses_leave_nothing(cluster: Cluster) -> None:
+    for n in range(6):
+        body = changed(changed(V2, "name", f"b{n}"), "properties.channel", f"new{n}")
+        body = changed(body, "properties.llm.url", "no URL")
+        refused = await cluster.http.post(f"{cluster.nodes[n % 2].http_url}{C2}/join", json=body)
+        assert refused.status_code == 400, refused.text
+    async with asyncio.timeout(5):  # half of what a reservation is kept for
+        while any(seat.used for node in cluster.nodes for seat in node.pool.ledger.seats):
+            await asyncio.sleep(0.05)
+
+
 async def test_a_node_that_drains_takes_nothing_new(cluster: Cluster) -> None:
     first, second = cluster.nodes
     draining = asyncio.create_task(second.drain(1))
