@@ -20,10 +20,12 @@ from support.shelf import Shelf
 from support.workers import WAIT, Farm
 
 
-async def join(pool: Pool, broker: Broker, name: str, at: float = 1000.0) -> tuple[Node, NatsPlacement]:
+async def join(
+    pool: Pool, broker: Broker, name: str, at: float = 1000.0, beat: float = 0.05
+) -> tuple[Node, NatsPlacement]:
     """A node before a pool."""
     machine = PoolMachine(pool, name=name, version="1")
-    node = Node(MemoryBus(broker), machine, name=name, beat=0.05, wall_clock=lambda: at)
+    node = Node(MemoryBus(broker), machine, name=name, beat=beat, wall_clock=lambda: at)
     machine.join(node)
     await node.start()
     return node, NatsPlacement(node, pool, patience=30, finding=30)
@@ -108,4 +110,20 @@ async def test_room_is_told_at_once_and_quotas_count_all_nodes() -> None:
         await farm.until(lambda: node.machine.free == UNIT)
         await node.close()
         assert shelf.node is not None
+        await shelf.node.close()
+
+
+async def test_what_an_owner_has_is_told_without_waiting_for_a_beat() -> None:
+    broker = Broker()
+    async with Farm(1) as farm:
+        shelf, elsewhere = await other(broker, capacity=0)
+        assert shelf.node is not None
+        node, _ = await join(farm.pool, broker, "ours", beat=3600)
+        need = Need(kind="session", owner="them", weight=UNIT, keys=(Key("channel", "", "c1"),))
+        place = await elsewhere.reserve(need)
+        assert place is not None
+        await farm.until(lambda: shelf.node is not None and shelf.node.use_elsewhere("them").sessions == 1)
+        elsewhere.cancel(place)
+        await farm.until(lambda: shelf.node is not None and shelf.node.use_elsewhere("them").sessions == 0)
+        await node.close()
         await shelf.node.close()

@@ -35,8 +35,8 @@ def config(nats: str, name: str, **settings: Any) -> Config:
 class Cluster:
     """Some nodes and a client."""
 
-    def __init__(self, nodes: list[FrontService], http: httpx.AsyncClient) -> None:
-        self.nodes, self.http = nodes, http
+    def __init__(self, nodes: list[FrontService], http: httpx.AsyncClient, nats: NatsServer) -> None:
+        self.nodes, self.http, self.nats = nodes, http, nats
 
     async def start(self, node: int, channel: str) -> str:
         settings = start_body()["agora_settings"] | {"channel": channel}
@@ -69,7 +69,7 @@ async def cluster() -> AsyncIterator[Cluster]:
             stack.push_async_callback(started.close)
         http = httpx.AsyncClient(trust_env=False, timeout=WAIT, headers={"x-api-key": KEY} | basic(KEY))
         await stack.enter_async_context(http)
-        made = Cluster(nodes, http)
+        made = Cluster(nodes, http, nats)
 
         async def all_seen() -> bool:
             views = [(await http.get(f"{node.http_url}/cluster")).json() for node in nodes]
@@ -177,6 +177,20 @@ async def test_joins_into_new_rooms_that_a_worker_refuses_leave_nothing(cluster:
     async with asyncio.timeout(5):  # half of what a reservation is kept for
         while any(seat.used for node in cluster.nodes for seat in node.pool.ledger.seats):
             await asyncio.sleep(0.05)
+
+
+async def test_while_nats_is_away_what_is_elsewhere_is_answered_with_503(cluster: Cluster) -> None:
+    ids = [await cluster.start(0, f"c{n}") for n in range(6)]
+    near = next(id for id in ids if cluster.there(Key("session", "", id)) == [0])
+    far = next(id for id in ids if cluster.there(Key("session", "", id)) == [1])
+    await cluster.nats.stop()
+    await until(lambda: _is([node._bus is not None and node._bus.connected for node in cluster.nodes], [False] * 2))
+    url = cluster.nodes[0].http_url
+    assert (await cluster.http.get(f"{url}/session/{near}")).status_code == 200
+    assert (await cluster.http.get(f"{cluster.nodes[1].http_url}/session/{far}")).status_code == 200
+    assert (await cluster.http.get(f"{url}/session/{far}")).status_code == 200, "its start came by here"
+    unknown = await cluster.http.get(f"{cluster.nodes[1].http_url}/session/{near}")
+    assert unknown.status_code == 503 and "retry-after" in unknown.headers
 
 
 async def test_a_node_that_drains_takes_nothing_new(cluster: Cluster) -> None:
