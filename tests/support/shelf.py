@@ -66,6 +66,7 @@ class Shelf:
         """Something runs now that owns these."""
         for key in keys:
             self.keys[key] = ticket
+            self.coming.pop(key, None)
             if self.node is not None:
                 self.node.opened(key)
                 self.node.begun(key)

@@ -171,9 +171,11 @@ async def test_of_sessions_started_at_once_everywhere_one_stays(cluster: Cluster
 async def test_joins_into_new_rooms_that_a_worker_refuses_leave_nothing(cluster: Cluster) -> None:
     for n in range(6):
         body = changed(changed(V2, "name", f"b{n}"), "properties.channel", f"new{n}")
-        body = changed(body, "properties.llm.url", "no URL")
+        body = changed(body, "properties.asr", {"language": "en-US", "keywords": ["Lipwire"]})
         refused = await cluster.http.post(f"{cluster.nodes[n % 2].http_url}{C2}/join", json=body)
-        assert refused.status_code == 400, refused.text
+        assert 400 <= refused.status_code < 500, refused.text
+        views = [(await cluster.http.get(f"{node.http_url}/cluster")).json() for node in cluster.nodes]
+        assert sum(view["placed"] for view in views) == n + 1, refused.text
     async with asyncio.timeout(5):  # half of what a reservation is kept for
         while any(seat.used for node in cluster.nodes for seat in node.pool.ledger.seats):
             await asyncio.sleep(0.05)
@@ -191,6 +193,22 @@ async def test_while_nats_is_away_what_is_elsewhere_is_answered_with_503(cluster
     assert (await cluster.http.get(f"{url}/session/{far}")).status_code == 200, "its start came by here"
     unknown = await cluster.http.get(f"{cluster.nodes[1].http_url}/session/{near}")
     assert unknown.status_code == 503 and "retry-after" in unknown.headers
+
+
+async def test_a_node_that_is_gone_is_found_out_by_who_asks_for_what_it_had(cluster: Cluster) -> None:
+    ids = [await cluster.start(0, f"c{n}") for n in range(6)]
+    far = next(id for id in ids if cluster.there(Key("session", "", id)) == [1])
+    first, gone = cluster.nodes
+    assert first._node is not None and gone._bus is not None
+    now = first._node._clock()
+    first._node._clock = lambda: now  # nobody is ever missed for being silent
+    await gone._bus.close()  # as a process that is killed: it says nothing
+
+    async def told() -> bool:
+        shown = await cluster.http.get(f"{first.http_url}/session/{far}")
+        return shown.status_code == 404 and "the machine that ran it (b) is gone" in shown.text
+
+    await until(told)
 
 
 async def test_a_node_that_drains_takes_nothing_new(cluster: Cluster) -> None:
