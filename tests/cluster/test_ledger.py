@@ -434,6 +434,22 @@ def test_keys_are_told_once_each_way() -> None:
     assert heard[:2] == [("c", True), ("s", True)] and sorted(heard[2:]) == [("c", False), ("s", False)]
 
 
+def test_what_runs_is_told_of_each_anew_and_what_is_reserved_is_not() -> None:
+    book, heard = ledger(1), list[str]()
+    book.on_begun = lambda key: heard.append(key.id)
+    channel = session().keys[0]
+    held(book, session())
+    assert heard == [] and book.runs(channel) is None
+    book.opened(0, opened("s"), 0.0)
+    book.opened(0, opened("s"), 0.0)
+    assert heard.count("s") == heard.count(channel.id) == 1
+    held(book, session())
+    assert book.runs(channel) == (0, Key("session", "", "s")), "what is being started yet is not what runs"
+    book.opened(0, opened("t"), 0.0)
+    assert heard.count("t") == 1 and heard.count(channel.id) == 2
+    assert book.runs(channel) == (0, Key("session", "", "t"))
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_happens_the_sums_are_those_of_what_there_is(seed: int) -> None:
     """And nothing is left in the end."""

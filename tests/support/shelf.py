@@ -19,6 +19,8 @@ class Shelf:
         self.used = 0
         self.keys: dict[Key, str] = {}
         """What it runs -> the ticket that it came with."""
+        self.coming: dict[Key, str] = {}
+        """Rooms that places are reserved for."""
         self.also: dict[Key, Key] = {}
         """For who has to remember what belongs together."""
         self.ended: list[tuple[Key, str]] = []
@@ -36,13 +38,14 @@ class Shelf:
 
     async def reserve(self, need: Need) -> Place | None:
         for key in need.keys:
-            if key in self.keys:
+            if (key in self.keys or key in self.coming) and (key.kind != "room" or need.kind == "room"):
                 return Place(node="", worker=0, ticket="")
         if need.weight > self.free:
             return None
         ticket = secrets.token_hex(4)
         self.held[ticket] = need.weight
         self.used += need.weight
+        self.coming |= {key: ticket for key in need.keys if key.kind == "room"}
         return Place(node="", worker=0, ticket=ticket)
 
     def confirm(self, place: Place, keys: tuple[Key, ...]) -> None:
@@ -50,6 +53,7 @@ class Shelf:
         self.run(place.ticket, *keys)
 
     def cancel(self, place: Place) -> None:
+        self.coming = {key: ticket for key, ticket in self.coming.items() if ticket != place.ticket}
         self.used -= self.held.pop(place.ticket, 0)
 
     async def find(self, key: Key) -> Place | None:
@@ -62,8 +66,10 @@ class Shelf:
         """Something runs now that owns these."""
         for key in keys:
             self.keys[key] = ticket
+            self.coming.pop(key, None)
             if self.node is not None:
                 self.node.opened(key)
+                self.node.begun(key)
 
     def end(self, key: Key, reason: str) -> None:
         """It is over, and what it weighed is free, whether it has other keys or not."""

@@ -232,24 +232,17 @@ class Worker:
 
 
 async def end(service: Service, asked: End) -> None:
-    """Ends what owns a key, or what comes to own it within the time that is given."""
+    """Ends what owns a key."""
     key = asked.key
     try:
-        async with asyncio.timeout(asked.wait):
-            while True:
-                if key.kind == "channel":
-                    for session in service.provider.sessions:
-                        if weight.channel_key(session.request) == key:
-                            return await service.provider.end(session, "replaced")
-                elif key.kind == "name":
-                    for record in service.agents.active:
-                        if (record.config.owner, record.config.name) == (key.owner, key.id):
-                            return await service.agents.stop(record, asked.reason)
-                elif key.kind == "room" and await service.owned_rooms.of(key.owner).end(key.id):
-                    return
-                await asyncio.sleep(LOOK)
-    except TimeoutError:  # it never came
-        pass
+        if key.kind == "channel":
+            for session in [one for one in service.provider.sessions if one.id == asked.id]:
+                await service.provider.end(session, "replaced")
+        elif key.kind == "name":
+            for record in [one for one in service.agents.active if one.id == asked.id]:
+                await service.agents.stop(record, asked.reason)
+        elif key.kind == "room":
+            await service.owned_rooms.of(key.owner).end(key.id)
     except Exception:  # the edge of a task
         logger.exception("ending %s failed", key.kind)
 

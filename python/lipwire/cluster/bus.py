@@ -54,6 +54,9 @@ class Subscription(Protocol):
 class Bus(Protocol):
     """One connection. Everything is called on one event loop."""
 
+    on_connection: Callable[[bool], None]
+    """Hears that the connection is lost, and that it is there again."""
+
     @property
     def connected(self) -> bool:
         """Whether messages go anywhere now."""

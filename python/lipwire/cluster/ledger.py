@@ -136,6 +136,8 @@ class Ledger:
         self._gone: OrderedDict[Key, Gone] = OrderedDict()
         self.on_key: Callable[[Key, bool], None] = lambda key, there: None
         """Hears that a key is owned, and that it is not any more. It must not raise."""
+        self.on_begun: Callable[[Key], None] = lambda key: None
+        """Hears that something runs that owns a key, of each that comes to own it. It must not raise."""
         self.on_change: Callable[[], None] = lambda: None
         """Hears that there is more room than before, or less. It must not raise."""
         self.elsewhere: Callable[[str], Use] = lambda owner: Use()
@@ -292,12 +294,16 @@ class Ledger:
         if entry is None:
             entry = Entry(kind, told.owner, worker, 0, 0)
             self._add(entry, keys)
+        begun = entry.key is None
         self._named(entry, told)
         entry.until = None
         self._succeed(entry)
         self._weigh(entry, told.weight or entry.weight, told.pixel_rate)
         self._own(entry, keys)
         self._open_rooms(entry, keys)
+        if begun:
+            for key in keys:
+                self.on_begun(key)
 
     @staticmethod
     def _named(entry: Entry, told: Opened) -> Entry:
@@ -397,6 +403,13 @@ class Ledger:
         if entry is not None:
             return entry.worker
         return next((n for n, seat in enumerate(self.seats) if key in seat.ended), None)
+
+    def runs(self, key: Key) -> tuple[int, Key] | None:
+        """What runs and owns a key, the newest of several: its worker, and its own key."""
+        entries = [entry for entry in self._by_key.get(key, ()) if entry.key is not None]
+        same = [entry for entry in entries if entry.key == key] if key.kind == "room" else entries
+        own = same[-1].key if same else None
+        return None if own is None else (same[-1].worker, own)
 
     def gone(self, key: Key, now: float) -> Gone | None:
         """What died with its worker a while ago."""

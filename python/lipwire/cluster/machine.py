@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ..provider.keys import OPERATOR
 from .node import Machine, Node
-from .placement import HOLD, Key, Need, Place, Use
+from .placement import Key, Need, Place, Use
 from .pool import Pool
 from .view import NodeView, State
 from .wire import End
@@ -32,7 +32,16 @@ class PoolMachine(Machine):
         def on_key(key: Key, there: bool) -> None:
             (node.opened if there else node.closed)(key)
 
-        ledger.on_key, ledger.on_change = on_key, self._soon(node.changed)
+        told: dict[str, Use] = {}
+
+        def on_change() -> None:
+            nonlocal told
+            node.changed()
+            if (uses := self.owners()) != told:  # quotas are kept by what others know
+                told = uses
+                node.tell()
+
+        ledger.on_key, ledger.on_change, ledger.on_begun = on_key, self._soon(on_change), node.begun
         for key in ledger.owned():
             node.opened(key)
 
@@ -83,10 +92,11 @@ class PoolMachine(Machine):
         return self._pool.ledger.find(key)
 
     def end(self, key: Key, reason: str) -> None:
-        """What is being started yet ends as soon as it is there."""
-        worker = self._pool.ledger.find(key)
-        if worker is not None:
-            self._pool.tell(worker, End(key=key, reason=reason, wait=HOLD))
+        """What runs; what is being started yet claims the key itself, once it is there."""
+        runs = self._pool.ledger.runs(key)
+        if runs is not None:
+            worker, own = runs
+            self._pool.tell(worker, End(key=key, reason=reason, id="" if own.kind == "room" else own.id))
 
     def owners(self) -> dict[str, Use]:
         return {owner: use for owner, use in self._pool.ledger.uses().items() if owner != OPERATOR}

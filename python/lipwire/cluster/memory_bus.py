@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 
 from .bus import BusDown, Handler, Message, NoResponders
 
@@ -69,6 +70,7 @@ class MemoryBus:
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
         self.connected = True
+        self.on_connection: Callable[[bool], None] = lambda connected: None
         self.frozen = False
         """Its process stands still, as after SIGSTOP: what comes waits, nothing is answered, and nothing is sent."""
         self._subscriptions: set[_Subscription] = set()

@@ -24,6 +24,7 @@ AGAIN = 0.2
 """Seconds between two attempts to connect again."""
 PING = 2
 """Seconds between two pings; a server that leaves three unanswered is left."""
+REFUSED = "user, password or credentials are refused"
 _Step = tuple[str, Any, Any]
 
 
@@ -76,6 +77,8 @@ class NatsBus:
 
         async def failed(exc: Exception) -> None:
             last[:] = [exc]
+            if _reason(exc) == REFUSED:  # trying again does not help
+                connecting.cancel()
             logger.debug("NATS: %s", type(exc).__name__)  # its text may have the URL, and so the password
 
         options: dict[str, Any] = {}
@@ -83,24 +86,30 @@ class NatsBus:
             options["user_credentials"] = credentials
         if nkey is not None:
             options["nkeys_seed"] = nkey
+        connecting = asyncio.ensure_future(
+            client.connect(
+                list(servers),
+                name=name,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=AGAIN,  # type: ignore[arg-type]  # it takes any number
+                connect_timeout=2,
+                ping_interval=PING,
+                disconnected_cb=lost,
+                reconnected_cb=back,
+                error_cb=failed,
+                **options,
+            )
+        )
         try:
             async with asyncio.timeout(CONNECT):
-                await client.connect(
-                    list(servers),
-                    name=name,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=AGAIN,  # type: ignore[arg-type]  # it takes any number
-                    connect_timeout=2,
-                    ping_interval=PING,
-                    disconnected_cb=lost,
-                    reconnected_cb=back,
-                    error_cb=failed,
-                    **options,
-                )
-        except (OSError, TimeoutError, Error, ValueError) as exc:
-            why = last[0] if last and isinstance(exc, TimeoutError) else exc
+                await connecting
+        except (OSError, TimeoutError, Error, ValueError, asyncio.CancelledError) as exc:
+            cancelled = isinstance(exc, asyncio.CancelledError)
+            if cancelled and not (last and _reason(last[0]) == REFUSED):
+                raise
+            why = last[0] if last and (cancelled or isinstance(exc, TimeoutError)) else exc
             await client.close()
-            raise InvalidArgument(f"nats: cannot connect to {shown}: {type(why).__name__}") from None
+            raise InvalidArgument(f"nats: cannot connect to {shown}: {_reason(why)}") from None
         bus = cls(client)
         held.append(bus)
         return bus
@@ -212,6 +221,14 @@ class NatsBus:
                     subject.set_result(None)
             except Exception as exc:  # the edge: the connection is closed, or a message is too large
                 logger.warning("NATS: %s failed: %s", what, type(exc).__name__)
+
+
+def _reason(exc: BaseException) -> str:
+    """Not its own text, which may have the URL, and so the password."""
+    text = str(exc).lower()
+    if "authorization violation" in text or "expired" in text:
+        return REFUSED
+    return type(exc).__name__
 
 
 class _Subscription:

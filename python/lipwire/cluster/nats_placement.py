@@ -23,7 +23,7 @@ from ..provider.sessions import ProviderError
 from . import talk
 from .bus import BusDown, NoResponders
 from .node import Node
-from .placement import HOLD, Key, Need, Place, Placement
+from .placement import Key, Need, Place, Placement
 from .view import ClusterView, NodeView
 
 logger = logging.getLogger("lipwire.cluster")
@@ -38,6 +38,8 @@ OFFERS = 0.025
 """Seconds that offers are waited for."""
 OPENING = 1.0
 """Seconds that a key's home has to answer."""
+SETTLED = 1.0
+"""Seconds after which whoever has a new key is found by all."""
 LOOKS = 0.3
 """Seconds that nodes have to tell how they do."""
 
@@ -94,35 +96,42 @@ class NatsPlacement(Placement):
         if place.node == "":
             self._local.cancel(place)
         elif place.ticket:
-            self._bus.publish(self._node.subjects.cancel, talk.encode(talk.Cancel(_id_of(place.ticket))))
+            self._cancel(talk.id_of(place.ticket))
 
     async def find(self, key: Key) -> Place | None:
-        """As `Placement`."""
+        """As `Placement`. Without a connection nobody knows what is on other nodes."""
         found = await self._local.find(key)
-        if found is not None or not self._bus.connected:
+        if found is not None:
             return found
         try:
             data = await self._bus.request(self._node.subjects.key(key), talk.encode(talk.Find()), self._finding)
-        except (NoResponders, BusDown):
+        except NoResponders:
             return None
+        except BusDown as exc:
+            raise TimeoutError("NATS is away") from exc
         answer = talk.answered(data)
         return None if isinstance(answer, talk.Full) else self._place(answer)
 
     # ------------------------------------------------------------------------------------------------------- by the way
 
     async def _reserve(self, need: Need) -> Place | None:
-        for key in need.keys:
+        for key in need.keys if self._bus.connected else ():
             try:
                 place = await self.find(key)
-            except TimeoutError:
+                if place is not None:
+                    return await self._beside(place, need)
+            except (TimeoutError, NoResponders, BusDown):
                 logger.warning("who has %s %r does not answer; a new one begins elsewhere", key.kind, key.id)
-                continue
-            if place is not None:  # here, its worker must have room
-                return place if place.node else await self._local.reserve(need)
         room = next((key for key in need.keys if key.kind == "room"), None)
         if not self._bus.connected:
             return await self._local.reserve(need)
         return await (self._anywhere(need) if room is None else self._at_home(need, room))
+
+    async def _beside(self, place: Place, need: Need) -> Place | None:
+        """Where one of its keys is, if there is room. Raises as `_ask`."""
+        if place.node:
+            return await self._ask(self._node.subjects.node(place.node), need)
+        return await self._local.reserve(need)
 
     async def _anywhere(self, need: Need) -> Place | None:
         try:
@@ -192,9 +201,16 @@ class NatsPlacement(Placement):
         try:
             data = await self._bus.request(subject, talk.encode(talk.Ask(id=id, need=need)), self._patience)
         except (TimeoutError, asyncio.CancelledError):
-            self._bus.publish(self._node.subjects.cancel, talk.encode(talk.Cancel(id)))
+            self._cancel(id)
             raise
-        return self._taken(talk.answered(data), id)
+        answer = talk.answered(data)
+        if isinstance(answer, talk.Given) and answer.node in self._node.strange:
+            self._cancel(id)
+            return None
+        return self._taken(answer, id)
+
+    def _cancel(self, id: str) -> None:
+        self._bus.publish(self._node.subjects.cancel, talk.encode(talk.Cancel(id)))
 
     def _taken(self, answer: talk.Answer, id: str) -> Place | None:
         if isinstance(answer, talk.Full):
@@ -206,7 +222,9 @@ class NatsPlacement(Placement):
     def _place(self, given: talk.Given, id: str = "") -> Place:
         here = given.node == self._node.name
         ticket = given.ticket
-        if ticket and not here and ":" not in ticket:
+        if here:  # a home says it as others would know it
+            ticket = ticket.partition(":")[0]
+        elif ticket and ":" not in ticket:
             ticket = f"{ticket}:{id}"
         return Place(node="" if here else given.node, worker=given.worker, ticket=ticket)
 
@@ -220,8 +238,13 @@ class NatsPlacement(Placement):
                 return self._taken(await self._open(ask), ask.id)
             try:
                 data = await self._bus.request(self._node.subjects.node(name), talk.encode(ask), OPENING)
-            except (NoResponders, TimeoutError):
+            except NoResponders:
                 continue
+            except (TimeoutError, asyncio.CancelledError) as exc:
+                self._cancel(ask.id)
+                if isinstance(exc, TimeoutError):
+                    continue
+                raise
             except BusDown:
                 break
             return self._taken(talk.answered(data), ask.id)
@@ -238,7 +261,7 @@ class NatsPlacement(Placement):
 
     async def _open_one(self, ask: talk.Open) -> talk.Answer:
         now = time.monotonic()
-        while self._opening and next(iter(self._opening.values()))[0] < now - HOLD:
+        while self._opening and next(iter(self._opening.values()))[0] < now - SETTLED:
             self._opening.popitem(last=False)
         try:
             place = await self.find(ask.key)
@@ -246,14 +269,24 @@ class NatsPlacement(Placement):
             place = None
         if place is None and ask.key in self._opening:
             place = self._opening[ask.key][1]
-        ticket = ""
-        if place is None:
-            place = await self._anywhere(ask.need)
-            if place is None:
+            if (place.node or self._node.name) not in self._node.living():
+                place = None
+        taken: Place | None = None
+        if place is not None:
+            try:
+                taken = await self._beside(place, ask.need)
+                if taken is None:
+                    return talk.Full()
+            except (NoResponders, TimeoutError, BusDown):  # it has just died
+                self._opening.pop(ask.key, None)
+        if taken is None:
+            taken = await self._anywhere(ask.need)
+            if taken is None:
                 return talk.Full()
-            ticket = place.ticket
-            self._opening[ask.key] = (now, place)
-        return talk.Given(node=place.node or self._node.name, worker=place.worker, ticket=ticket)
+            self._opening[ask.key] = (now, taken)
+        if taken.ticket:
+            self._node.gave(ask.id, taken)
+        return talk.Given(node=taken.node or self._node.name, worker=taken.worker, ticket=taken.ticket)
 
     # ------------------------------------------------------------------------------------------------------------ shown
 
@@ -288,8 +321,3 @@ class NatsPlacement(Placement):
             version=other.beat.version,
             seen=round(time.monotonic() - other.seen, 1),
         )
-
-
-def _id_of(ticket: str) -> str:
-    """The reservation's id, which a ticket of another node has behind a colon."""
-    return ticket.partition(":")[2]

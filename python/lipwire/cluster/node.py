@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from ..errors import LipwireError
+from ..errors import InvalidArgument, LipwireError
 from . import talk
 from .bus import Bus, BusDown, Message, NoResponders, Subscription
 from .placement import HOLD, Key, Need, Place, Use
@@ -31,8 +32,12 @@ DOWN = 5.0
 """Seconds after which nothing is to be expected of it."""
 FORGET = 600.0
 """Seconds after which one that is gone is shown no more."""
+TAKEN = 3.0
+"""Seconds after which one of the same name that is there yet has not just died."""
 PROBE = 0.5
 """Seconds that a node which was silent has to answer."""
+APART = 25.0
+"""Seconds that clocks of two nodes may differ: what they pass on holds for a little longer (`app.front.hop`)."""
 CANCELLED = 4096
 """Reservations that are remembered as cancelled, in case that they come later than that."""
 GROUP = "place"
@@ -83,6 +88,7 @@ class Node:
     Args:
         cluster: the name that all nodes share.
         http_url, viewer_url: where other nodes reach it.
+        secret: what passes between front processes is signed with it.
         clock: seconds, monotonic. wall_clock: Unix seconds, for who was first.
     """
 
@@ -96,6 +102,7 @@ class Node:
         http_url: str = "",
         viewer_url: str = "",
         version: str = "",
+        secret: str = "",
         beat: float = BEAT,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
@@ -109,7 +116,15 @@ class Node:
         self.on_down: Callable[[str], None] = lambda name: None
         """Hears that another node is down."""
         self._beat, self._clock, self._wall_clock = beat, clock, wall_clock
-        self._keys: dict[Key, tuple[float, Subscription]] = {}
+        self._instance = secrets.token_hex(8)
+        self._twins: set[str] = set()
+        """Others of this name that were told of."""
+        self._seal = talk.seal_of(secret)
+        self.strange: dict[str, str] = {}
+        """Nodes that nothing can be passed on to, and why."""
+        self._keys: dict[Key, Subscription] = {}
+        self._since: dict[Key, float] = {}
+        """Since when what runs here owns a key, Unix seconds."""
         self._classes: list[Subscription] = []
         self._held: list[Subscription] = []
         self._listens: Subscription | None = None
@@ -122,7 +137,9 @@ class Node:
     # ---------------------------------------------------------------------------------------------------------- life
 
     async def start(self) -> None:
-        """Is on the bus. Raises BusDown, TimeoutError."""
+        """Is on the bus. Raises BusDown, TimeoutError; InvalidArgument: there is a node of that name."""
+        await self._be_the_only_one()
+        self.bus.on_connection = self._connection
         self._held = [
             self.bus.subscribe(self.subjects.offer, self._seek),
             self.bus.subscribe(self.subjects.cancel, self._cancel),
@@ -132,6 +149,20 @@ class Node:
         await self.bus.flush()
         self.tell()
         self._task = asyncio.create_task(self._live(), name="lipwire-node")
+
+    async def _be_the_only_one(self) -> None:
+        """One that has just died may be subscribed yet."""
+        until = time.monotonic() + TAKEN
+        while True:
+            try:
+                await self.bus.request(self.subjects.node(self.name), talk.encode(talk.Look()), PROBE)
+            except NoResponders:
+                return
+            except TimeoutError:
+                pass
+            if time.monotonic() > until:
+                raise InvalidArgument(f"node: there is a node {self.name!r} already; each needs a name of its own")
+            await asyncio.sleep(0.1)
 
     async def close(self) -> None:
         """Leaves: what its workers run goes on, but nobody finds it."""
@@ -143,11 +174,13 @@ class Node:
             await asyncio.gather(self._task, return_exceptions=True)
         for task in tuple(self._asked):
             task.cancel()
-        self.tell("gone")
-        for one in (*self._held, *self._classes, *(held for _, held in self._keys.values())):
+        if self._task is not None:  # else it is another's name that it would say this of
+            self.tell("gone")
+        for one in (*self._held, *self._classes, *self._keys.values()):
             one.close()
         self._classes.clear()
         self._keys.clear()
+        self._since.clear()
         if self._listens is not None:
             self._listens.close()
         try:
@@ -177,6 +210,9 @@ class Node:
                     used=m.used,
                     capacity=m.capacity,
                     owners=m.owners(),
+                    instance=self._instance,
+                    seal=self._seal,
+                    at=self._wall_clock(),
                 )
             ),
         )
@@ -197,17 +233,39 @@ class Node:
         """A worker owns it from now on."""
         if key in self._keys or self._closed:
             return
-        at = self._wall_clock()
-        held = self.bus.subscribe(self.subjects.key(key), lambda message: self._of_key(key, message))
-        self._keys[key] = (at, held)
-        if key.kind in ("channel", "name", "room"):  # ids are nobody else's
-            self.bus.publish(self.subjects.key(key), talk.encode(talk.Claim(node=self.name, at=at)))
+        self._keys[key] = self.bus.subscribe(self.subjects.key(key), lambda message: self._of_key(key, message))
+
+    def begun(self, key: Key) -> None:
+        """What owns it runs, or something newer does: it is claimed. What is reserved only may be refused yet."""
+        if key.kind not in ("channel", "name", "room") or key not in self._keys:  # ids are nobody else's
+            return
+        if key.kind == "channel" or key not in self._since:
+            self._since[key] = self._wall_clock()
+        self._claim(key)
+
+    def _claim(self, key: Key) -> None:
+        self.bus.publish(self.subjects.key(key), talk.encode(talk.Claim(node=self.name, at=self._since[key])))
+
+    def _connection(self, connected: bool) -> None:
+        """Claims that were made without a connection nobody has heard."""
+        if connected:
+            task = asyncio.create_task(self._claim_all())
+            self._asked.add(task)
+            task.add_done_callback(self._asked.discard)
+
+    async def _claim_all(self) -> None:
+        for number, key in enumerate([*self._since]):
+            if key in self._since:
+                self._claim(key)
+            if number % 100 == 99:  # not all at once
+                await asyncio.sleep(0.01)
 
     def closed(self, key: Key) -> None:
         """Nobody owns it any more."""
+        self._since.pop(key, None)
         found = self._keys.pop(key, None)
         if found is not None:
-            found[1].close()
+            found.close()
 
     def changed(self) -> None:
         """There is more room than before, or less: it listens for what it can take."""
@@ -226,15 +284,15 @@ class Node:
             message.respond(talk.encode(answer))
             return
         claim = talk.decode(message.data, talk.Claim)
-        if claim is None or claim.node == self.name or key not in self._keys:
+        if claim is None or claim.node == self.name or key not in self._since:
             return
-        ours, theirs = (self._keys[key][0], self.name), (claim.at, claim.node)
+        ours, theirs = (self._since[key], self.name), (claim.at, claim.node)
         # A newer session takes the place of an older one; a room or a name belongs to who had it first.
         if (ours < theirs) == (key.kind == "channel"):
             logger.warning("%s %r is on node %s, too, and ends here", key.kind, key.id, claim.node)
             self.machine.end(key, "replaced")
         else:
-            self.bus.publish(self.subjects.key(key), talk.encode(talk.Claim(node=self.name, at=ours[0])))
+            self._claim(key)
 
     # ------------------------------------------------------------------------------------------------- what it is asked
 
@@ -275,10 +333,24 @@ class Node:
         self.changed()
         if place is None:
             return talk.Full()
-        self._given[ask.id] = place
+        self.gave(ask.id, place)
+        return talk.Given(node=self.name, worker=place.worker, ticket=place.ticket)
+
+    def gave(self, id: str, place: Place) -> None:
+        """A place that was reserved, here or there, for who knows it by this id."""
+        if id in self._cancelled:
+            self._give_back(place)
+            return
+        self._given[id] = place
         while len(self._given) > CANCELLED:
             self._given.popitem(last=False)
-        return talk.Given(node=self.name, worker=place.worker, ticket=place.ticket)
+
+    def _give_back(self, place: Place) -> None:
+        if place.node:
+            self.bus.publish(self.subjects.cancel, talk.encode(talk.Cancel(talk.id_of(place.ticket))))
+        else:
+            self.machine.cancel(place)
+            self.changed()
 
     def _cancel(self, message: Message) -> None:
         cancel = talk.decode(message.data, talk.Cancel)
@@ -289,8 +361,7 @@ class Node:
         """A reservation by its id is not wanted, whether it has come or not."""
         place = self._given.pop(id, None)
         if place is not None:
-            self.machine.cancel(place)
-            self.changed()
+            self._give_back(place)
             return
         self._cancelled[id] = self._clock()
         while len(self._cancelled) > CANCELLED or self._clock() - next(iter(self._cancelled.values())) > 2 * HOLD:
@@ -300,12 +371,35 @@ class Node:
 
     def _heard(self, message: Message) -> None:
         beat = talk.decode(message.data, talk.Beat)
-        if beat is None or beat.name == self.name:
+        if beat is None:
+            return
+        if beat.name == self.name:
+            if beat.instance != self._instance and beat.instance not in self._twins:
+                self._twins.add(beat.instance)
+                logger.error("there is another node %r: requests go to the wrong one; name one of them anew", self.name)
             return
         if beat.state == "gone":
             self.others.pop(beat.name, None)
             return
+        if self._is_strange(beat):
+            self.others.pop(beat.name, None)
+            return
         self.others[beat.name] = Other(beat=beat, seen=self._clock(), state=_state(beat.state))
+
+    def _is_strange(self, beat: talk.Beat) -> bool:
+        """Whether what is passed on to it would be refused. That is told once."""
+        why = ""
+        if beat.seal != self._seal:
+            why = "its session_secret is another"
+        elif abs(self._wall_clock() - beat.at) > APART:
+            why = f"its clock and this machine's are more than {APART:.0f} s apart"
+        if why and self.strange.get(beat.name) != why:
+            logger.error("node %s is left out: %s", beat.name, why)
+        if why:
+            self.strange[beat.name] = why
+        elif self.strange.pop(beat.name, None):
+            logger.warning("node %s is taken in again", beat.name)
+        return bool(why)
 
     def _look_around(self) -> None:
         now = self._clock()
@@ -313,24 +407,34 @@ class Node:
             quiet = now - other.seen
             if quiet > FORGET:
                 del self.others[name]
-            elif quiet > SILENT and other.state != "down" and not other.probing and self.bus.connected:
-                other.probing = True
-                task = asyncio.create_task(self._probe(name, other))
-                self._asked.add(task)
-                task.add_done_callback(self._asked.discard)
+            elif quiet > SILENT:
+                self.doubt(name)
+
+    def doubt(self, name: str) -> None:
+        """Looks whether another node is there: it is silent, cannot be reached, or does not know what it had."""
+        other = self.others.get(name)
+        if other is None or other.state == "down" or other.probing or not self.bus.connected or self._closed:
+            return
+        other.probing = True
+        task = asyncio.create_task(self._probe(name, other))
+        self._asked.add(task)
+        task.add_done_callback(self._asked.discard)
 
     async def _probe(self, name: str, other: Other) -> None:
         """A node that says nothing: is it gone, which NATS knows, or does it stand still?"""
         try:
             await self.bus.request(self.subjects.node(name), talk.encode(talk.Look()), PROBE)
         except NoResponders:
-            self._down(name, other, "it has left NATS")
+            if self.others.get(name) is other:
+                self._down(name, other, "it has left NATS")
         except TimeoutError:
+            if self.others.get(name) is not other:  # it has said something meanwhile
+                return
             quiet = self._clock() - other.seen
             if quiet >= DOWN:
                 self._down(name, other, "it does not answer")
                 other.state = "silent"  # it is subscribed yet, so that the group may choose it
-            elif other.state != "silent":
+            elif quiet >= SILENT and other.state != "silent":
                 other.state = "silent"
                 logger.warning("node %s has been silent for %.1f s", name, quiet)
         except BusDown:

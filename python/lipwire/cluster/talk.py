@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from typing import Any, TypeVar
 
 import msgspec
@@ -106,6 +107,12 @@ class Beat(Struct, tag=True, frozen=True, kw_only=True):
     capacity: int
     owners: dict[str, Use] = {}
     """Those that are not the operator."""
+    instance: str = ""
+    """Of its process: two of one name are found out by it."""
+    seal: str = ""
+    """Of the secret that all nodes share: who has another cannot be passed anything on."""
+    at: float = 0.0
+    """When, Unix seconds, by its clock."""
 
 
 Asked = Ask | Open | Look
@@ -158,6 +165,16 @@ def classes_within(free: int) -> int:
     while number < CLASSES and LOWEST << number <= free:
         number += 1
     return number
+
+
+def id_of(ticket: str) -> str:
+    """The reservation's id, which a ticket of another node has behind a colon."""
+    return ticket.partition(":")[2]
+
+
+def seal_of(secret: str) -> str:
+    """Tells two secrets apart, and says nothing of them."""
+    return hmac.new(secret.encode(), b"lipwire beat", hashlib.sha256).hexdigest()[:16]
 
 
 class Subjects:

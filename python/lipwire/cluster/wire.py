@@ -44,8 +44,8 @@ class End(Struct, tag=True, frozen=True, kw_only=True):
 
     key: Key
     reason: str
-    wait: float = 0.0
-    """Seconds within which it may come into being yet."""
+    id: str = ""
+    """Of the session or the agent that is meant: one that has come since then stays. "" = of a room."""
 
 
 class Ready(Struct, tag=True, frozen=True, kw_only=True):

@@ -35,8 +35,8 @@ def config(nats: str, name: str, **settings: Any) -> Config:
 class Cluster:
     """Some nodes and a client."""
 
-    def __init__(self, nodes: list[FrontService], http: httpx.AsyncClient) -> None:
-        self.nodes, self.http = nodes, http
+    def __init__(self, nodes: list[FrontService], http: httpx.AsyncClient, nats: NatsServer) -> None:
+        self.nodes, self.http, self.nats = nodes, http, nats
 
     async def start(self, node: int, channel: str) -> str:
         settings = start_body()["agora_settings"] | {"channel": channel}
@@ -69,7 +69,7 @@ async def cluster() -> AsyncIterator[Cluster]:
             stack.push_async_callback(started.close)
         http = httpx.AsyncClient(trust_env=False, timeout=WAIT, headers={"x-api-key": KEY} | basic(KEY))
         await stack.enter_async_context(http)
-        made = Cluster(nodes, http)
+        made = Cluster(nodes, http, nats)
 
         async def all_seen() -> bool:
             views = [(await http.get(f"{node.http_url}/cluster")).json() for node in nodes]
@@ -139,17 +139,76 @@ async def test_agents_wherever_they_run(cluster: Cluster) -> None:
 
 
 async def test_what_passes_between_nodes_is_signed(cluster: Cluster) -> None:
-    """A client that says it comes from another node is one like others: its address and its key count."""
+    """A client cannot say that it comes from another node; a node with another secret is told what is wrong."""
     id = await cluster.start(0, "c")
     node = cluster.nodes[0]
     said = hop.Hop(node="b", address="192.0.2.1", worker=0, owner="operator")
     forged = hop.sign(said, "t" * 32, "GET", f"/session/{id}").decode()
     headers = {"x-api-key": "wrong", "x-lipwire-hop": forged}
-    assert (await cluster.http.get(f"{node.http_url}/session/{id}", headers=headers)).status_code == 401
+    for path in (f"/session/{id}", f"{C2}/agents"):
+        refused = await cluster.http.get(f"{node.http_url}{path}", headers=headers)
+        assert refused.status_code == 403 and "session_secret" in refused.text
+    headers["x-api-key"] = KEY
     real = hop.sign(said, SECRET, "GET", f"/session/{id}").decode()
     headers["x-lipwire-hop"] = real
     shown = await cluster.http.get(f"{node.http_url}/session/{id}?other", headers=headers)
-    assert shown.status_code == 401, "it holds for one request alone"
+    assert shown.status_code == 403, "it holds for one request alone"
+
+
+async def test_of_sessions_started_at_once_everywhere_one_stays(cluster: Cluster) -> None:
+    for turn in range(3):
+        ids = await asyncio.gather(*(cluster.start(n % 2, f"race{turn}") for n in range(4)))
+
+        async def one_is_left(ids: list[str] = ids) -> bool:
+            there = [cluster.there(Key("session", "", id)) for id in ids]
+            return sum(len(nodes) for nodes in there) == 1
+
+        await until(one_is_left)
+        await asyncio.sleep(1)
+        assert await one_is_left()
+
+
+async def test_joins_into_new_rooms_that_a_worker_refuses_leave_nothing(cluster: Cluster) -> None:
+    for n in range(6):
+        body = changed(changed(V2, "name", f"b{n}"), "properties.channel", f"new{n}")
+        body = changed(body, "properties.asr", {"language": "en-US", "keywords": ["Lipwire"]})
+        refused = await cluster.http.post(f"{cluster.nodes[n % 2].http_url}{C2}/join", json=body)
+        assert 400 <= refused.status_code < 500, refused.text
+        views = [(await cluster.http.get(f"{node.http_url}/cluster")).json() for node in cluster.nodes]
+        assert sum(view["placed"] for view in views) == n + 1, refused.text
+    async with asyncio.timeout(5):  # half of what a reservation is kept for
+        while any(seat.used for node in cluster.nodes for seat in node.pool.ledger.seats):
+            await asyncio.sleep(0.05)
+
+
+async def test_while_nats_is_away_what_is_elsewhere_is_answered_with_503(cluster: Cluster) -> None:
+    ids = [await cluster.start(0, f"c{n}") for n in range(6)]
+    near = next(id for id in ids if cluster.there(Key("session", "", id)) == [0])
+    far = next(id for id in ids if cluster.there(Key("session", "", id)) == [1])
+    await cluster.nats.stop()
+    await until(lambda: _is([node._bus is not None and node._bus.connected for node in cluster.nodes], [False] * 2))
+    url = cluster.nodes[0].http_url
+    assert (await cluster.http.get(f"{url}/session/{near}")).status_code == 200
+    assert (await cluster.http.get(f"{cluster.nodes[1].http_url}/session/{far}")).status_code == 200
+    assert (await cluster.http.get(f"{url}/session/{far}")).status_code == 200, "its start came by here"
+    unknown = await cluster.http.get(f"{cluster.nodes[1].http_url}/session/{near}")
+    assert unknown.status_code == 503 and "retry-after" in unknown.headers
+
+
+async def test_a_node_that_is_gone_is_found_out_by_who_asks_for_what_it_had(cluster: Cluster) -> None:
+    ids = [await cluster.start(0, f"c{n}") for n in range(6)]
+    far = next(id for id in ids if cluster.there(Key("session", "", id)) == [1])
+    first, gone = cluster.nodes
+    assert first._node is not None and gone._bus is not None
+    now = first._node._clock()
+    first._node._clock = lambda: now  # nobody is ever missed for being silent
+    await gone._bus.close()  # as a process that is killed: it says nothing
+
+    async def told() -> bool:
+        shown = await cluster.http.get(f"{first.http_url}/session/{far}")
+        return shown.status_code == 404 and "the machine that ran it (b) is gone" in shown.text
+
+    await until(told)
 
 
 async def test_a_node_that_drains_takes_nothing_new(cluster: Cluster) -> None:

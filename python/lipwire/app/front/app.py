@@ -93,6 +93,9 @@ class Nodes(Protocol):
         """Of those that live."""
         ...
 
+    def doubt(self, node: str) -> None:
+        """It did not answer, or does not know what it had: is it there?"""
+
     async def view(self) -> ClusterView: ...
 
 
@@ -143,12 +146,22 @@ class Desk:
 
         Raises:
             LipwireError: it was on a machine that is gone.
+            TimeoutError: whether it is anywhere cannot be known now.
         """
-        found = await self.placement.find(key)
+        try:
+            found = await self.placement.find(key)
+        except TimeoutError:
+            known = self._known.get(key)
+            if known is None or (known.node and (self.nodes is None or known.node not in self.nodes.names)):
+                raise
+            return known
         if found is not None or self.crew.why(key) is not None:
             return found
         known = self._known.get(key)
-        if known is None or not known.node or self.nodes is None or self.nodes.urls(known.node) is not None:
+        if known is None or not known.node or self.nodes is None:
+            return known
+        if self.nodes.urls(known.node) is not None:
+            self.nodes.doubt(known.node)
             return known
         if key.kind in ("session", "agent", "peer"):
             raise _vanished(key, known.node)
@@ -239,6 +252,12 @@ class Front:
             await self._serve(scope, receive, send, passed)
 
     async def _outside(self, scope: Any, receive: Receive, send: Send) -> None:
+        """What has a node's header that does not hold is not taken for a client's request: all nodes would be asked
+        for their parts of a list again, and ask back."""
+        if self._desk.nodes is not None and any(name == hop.HEADER for name, _ in scope["headers"]):
+            found = self._table.find(scope.get("method", "WEBSOCKET"), scope["path"])
+            await self._refuse(scope, found, ProviderError("NOT_ALLOWED", hop.WRONG), send)
+            return
         await self._serve(scope, receive, send, None)
 
     async def _serve(self, scope: Any, receive: Receive, send: Any, passed: hop.Hop | None) -> None:
@@ -399,6 +418,16 @@ class Front:
             self._desk.cancel(place)
             await self._relay(scope, send, body, place, who)
             return
+        try:
+            await self._pass_whole(scope, receive, send, found, who, body, place)
+        except Lost:
+            if place.node and self._desk.nodes is not None:
+                self._desk.nodes.doubt(place.node)
+            raise
+
+    async def _pass_whole(
+        self, scope: Any, receive: Receive, send: Send, found: Found, who: Who, body: Body, place: Place
+    ) -> None:
         starts = found.where in STARTS or found.where == "enter session"
         begun = self._desk.finish(self._begin(scope, found, who, body, place)) if starts else None
         with while_there(receive):
@@ -454,7 +483,12 @@ class Front:
             if found.where.startswith("listen"):
                 desk.reception.count_join(who)
             key = bodies.key_of(found, who, b"", desk.secret)
-            there = None if key is None else await _found(desk.find(key))
+            try:
+                there = None if key is None else await _found(desk.find(key))
+            except Lost:
+                if found.where != "listen room":
+                    raise
+                there = None  # one that cannot be found is opened here, as other starts are
             if there is None and found.where == "listen room":
                 need = bodies.need_of(found, who, b"", scope["path"], desk.config)
                 if need is not None and (there := await desk.reserve(need)) is None:

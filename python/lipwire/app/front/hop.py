@@ -18,6 +18,8 @@ from msgspec import Struct
 HEADER = b"x-lipwire-hop"
 PREFIX = b"x-lipwire-"
 """Of headers that clients cannot send: they are dropped."""
+WRONG = "x-lipwire-hop: not signed by a node of this cluster now; is session_secret or the clock another there?"
+"""What one is told whose header does not hold."""
 FRESH = 30.0
 """Seconds that one is good for, so much may clocks of two nodes differ."""
 

@@ -58,6 +58,10 @@ class Others:
         """Of those that live, and answer."""
         return [name for name, other in self._node.others.items() if other.state not in ("down", "silent")]
 
+    def doubt(self, node: str) -> None:
+        """It did not answer, or does not know what it had: is it there?"""
+        self._node.doubt(node)
+
     async def view(self) -> ClusterView:
         """All of them, and this one."""
         return await self._placement.view()

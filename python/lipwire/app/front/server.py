@@ -183,6 +183,7 @@ class FrontService:
             http_url=http_url,
             viewer_url=viewer_url,
             version=_version(),
+            secret=self._secret,
         )
         machine.join(node)
         return node
