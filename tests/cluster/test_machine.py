@@ -54,6 +54,7 @@ async def test_what_a_worker_runs_is_found_from_another_node_until_it_dies() -> 
         view = await elsewhere.view()
         async with asyncio.timeout(WAIT):  # one that is busy answers too late to be shown in full
             while [one.state for one in view.nodes] != ["up", "up"]:
+                await asyncio.sleep(0.02)  # where nobody is known yet, view does not wait
                 view = await elsewhere.view()
         assert [(one.name, one.state, len(one.workers)) for one in view.nodes] == [
             ("other", "up", 0),
