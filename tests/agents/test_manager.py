@@ -269,7 +269,7 @@ async def test_an_ended_one_keeps_so_much_text_only(agents: AgentManager, text: 
     assert record.turns()[-1]["agent_text"] == f"199 {text}"
     reports = [report(turn, record.id, "room") for turn in record.turns()]
     await agents.stop(record)
-    assert told == [(0, 0), (200, 200)]
+    assert told == [(0, 0), (0, 0), (200, 200)], "accepted, running, ended"
     assert [said["content"].split()[0] for said in record.history()] == [str(n) for n in range(200 - kept, 200)]
     assert [report(turn, record.id, "room") for turn in record.turns()] == reports
     assert text not in str(record.turns())

@@ -132,7 +132,10 @@ def test_in_a_terminal_it_goes_on_until_ctrl_c(place: Path, server: Running) -> 
     ours, its = pty.openpty()
     command = [str(LIPWIRE), "top", "--url", server.url, "--interval", "0.2"]
     more = environment(place, **KEY, TERM="xterm", COLUMNS="150", LINES="20")
-    process = subprocess.Popen(command, cwd=place, env=more, stdin=its, stdout=its, stderr=its, start_new_session=True)
+    process = subprocess.Popen(
+        command, cwd=place, env=more, stdin=its, stdout=its, stderr=its, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # of tests that run in a shell's background
+    )  # fmt: skip
     os.close(its)
     seen, deadline = b"", time.monotonic() + WAIT
     try:

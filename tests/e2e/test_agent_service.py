@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from lipwire import AgoraAgents, agora_token
 from lipwire.agents.config import AgentConfig, Llm
-from lipwire.agents.errors import AgentConflict
+from lipwire.agents.errors import AgentConflict, InvalidAgentRequest
 from lipwire.app.config import Config
 from lipwire.app.service import Service
 from lipwire.protocol.tokens import verify_token
@@ -77,7 +77,9 @@ async def test_join_to_leave(service: Service, version: Any, say: object) -> Non
             (turn,) = await agents.turns(joined.agent_id)
             assert (turn["start"]["type"], turn["end"]["type"]) == ("api_speak", "ok")
             await agents.interrupt(joined.agent_id)
-            await agents.update(joined.agent_id, {"turn_detection": {"threshold": 0.5}, "tts": {"voice_id": "x"}})
+            with pytest.raises(InvalidAgentRequest, match="voice cannot change while an agent of the brain echo runs"):
+                await agents.update(joined.agent_id, {"turn_detection": {"threshold": 0.9}, "tts": {"voice_id": "x"}})
+            await agents.update(joined.agent_id, {"turn_detection": {"threshold": 0.5}})
         else:
             await agents.update(joined.agent_id, {"vad": {"threshold": 0.5}, "custom_llm": {"prompt": "Be kind."}})
         assert service.agents.get(joined.agent_id).config.turn_detection.threshold == 0.5

@@ -15,7 +15,7 @@ from lipwire.agents.config import AgentConfig, Llm
 from lipwire.agents.face_tags import Feeling, Mark
 from lipwire.audio import espeak as voice
 from lipwire.errors import BadState, BufferFull, InvalidArgument
-from support.cascade import FAST, SILENCE, scene
+from support.cascade import SILENCE, scene
 from support.fakes import Answer, FakeChat, FakeStt
 from support.fakes.record import Record
 from support.machine import require
@@ -244,7 +244,7 @@ async def test_brackets_have_times_where_words_have() -> None:
     require(voice.available(), "espeak-ng")
     async with FakeChat("Well (nods) yes. Good.") as chat:
         agent = AgentConfig(name="a", channel="c", llm=Llm(url=chat.url), skip_patterns=[3], voice="espeak:en-us")
-        brain, record = CascadeBrain(agent, Services(end_of_turn="silence"), timeouts=FAST), Record()
+        brain, record = CascadeBrain(agent, Services(end_of_turn="silence")), Record()
         await brain.open(record)
         brain.tell("hi")
         done = await record.wait(ReplyFinished)

@@ -113,6 +113,7 @@ def test_nothing_is_left_when_it_is_ended_itself(number: signal.Signals, folder:
     rig = subprocess.Popen(
         [*COMMAND, *BUSY, "--nodes", "1", "--workers", "2", "--seconds", "60", "--fault", "kill:nats@50"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(folder)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # of tests that run in a shell's background
     )  # fmt: skip
     try:
         assert rig.stderr is not None
