@@ -155,4 +155,5 @@ def test_in_a_terminal_it_goes_on_until_ctrl_c(place: Path, server: Running) -> 
         assert b"Traceback" not in seen
     finally:
         process.kill()
+        process.wait()
         os.close(ours)
